@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title Prices and surfaces the engine is run on
+/// @notice Assumes an implementation that is trusted: every value is taken as it comes. All values
+/// are WAD in USD unless said otherwise; timestamps are that of the oldest input.
+interface IMarketData {
+    /// @notice No price was ever posted for the underlying (expiry 0) or its expiry.
+    error MissingPrice(uint8 underlying, uint32 expiry);
+
+    /// @notice No rate was ever posted for the collateral asset.
+    error MissingCollateralRate(uint8 asset);
+
+    /// @notice Spot market of an underlying.
+    /// @return index Index price, above zero, below 2^96.
+    /// @return confidence Half-width of the price interval, USD.
+    /// @return mark Mark price of the perpetual, above zero, below 2^96.
+    /// @return stableIndex Rate-limited index.
+    /// @return timestamp Time of the oldest input, seconds.
+    function spot(uint8 underlying)
+        external
+        view
+        returns (
+            uint256 index,
+            uint256 confidence,
+            uint256 mark,
+            uint256 stableIndex,
+            uint256 timestamp
+        );
+
+    /// @notice Forward market of one expiry of an underlying.
+    /// @return forward Forward price, above zero, below 2^96.
+    /// @return discount Discount factor in (0, 1].
+    /// @return svi Packed SVI slice (specification, Mathematics).
+    /// @return timestamp Time of the oldest input, seconds.
+    function slice(uint8 underlying, uint32 expiry)
+        external
+        view
+        returns (uint256 forward, uint256 discount, uint256 svi, uint256 timestamp);
+
+    /// @notice Final settlement price of an expiry; zero until it is known.
+    function settlementPrice(uint8 underlying, uint32 expiry)
+        external
+        view
+        returns (uint256 price);
+
+    /// @notice Conversion rate of a collateral asset: units of its underlying per whole token, or
+    /// USD per whole token if it is cash-like.
+    /// @return rate Current rate.
+    /// @return stableRate Rate-limited rate.
+    /// @return timestamp Time of the oldest input, seconds.
+    function collateralRate(uint8 asset)
+        external
+        view
+        returns (uint256 rate, uint256 stableRate, uint256 timestamp);
+}

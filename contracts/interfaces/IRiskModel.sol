@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Assessment, Breakdown, Portfolio} from "../types/Types.sol";
+
+/// @title Stateless risk model
+/// @notice Values a portfolio and computes its requirement. Assumes `portfolio` is what an engine's
+/// `portfolio` view returns. Never reverts for an account an engine can hold, unless a price was
+/// never posted.
+interface IRiskModel {
+    /// @notice Equity and requirement.
+    /// @param portfolio Account, up to date.
+    function assess(Portfolio calldata portfolio)
+        external
+        view
+        returns (Assessment memory assessment);
+
+    /// @notice The same computation with every intermediate.
+    function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
+
+    /// @notice Haircut value of collateral at maintenance prices, USD, rounded down.
+    /// @param collateral As in `Portfolio.collateral`.
+    function collateralValue(uint256[] calldata collateral) external view returns (uint256);
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @dev All amounts, prices, sizes and rates are WAD (1e18) unless the name says otherwise.
+
+/// @notice Generation of the margin requirement an account is held to.
+enum MarginMode {
+    PORTFOLIO,
+    ISOLATED
+}
+
+/// @notice State of an account's health, from best to worst.
+enum Health {
+    HEALTHY,
+    MARGIN_CALL,
+    LIQUIDATABLE,
+    INSOLVENT
+}
+
+/// @notice One account as the risk model sees it, interest and funding up to date.
+/// @param cash Settled cash, USD, signed.
+/// @param marginMode Generation of margin.
+/// @param collateral One word per non-zero balance: asset id in bits 248-255, balance of whole
+/// tokens (WAD, rounded down) in bits 0-127. Ascending by asset id.
+/// @param positions Position slots (specification, section 3), each instrument at most once, any
+/// order; the quote of a perpetual is net of funding.
+/// @param openInterest Gross open interest (both sides, units) of the market, one word for each
+/// underlying the account has positions in: underlying id in bits 248-255, open interest in bits
+/// 0-127. An underlying without a word counts as zero.
+struct Portfolio {
+    int256 cash;
+    MarginMode marginMode;
+    uint256[] collateral;
+    uint256[] positions;
+    uint256[] openInterest;
+}
+
+/// @notice What decides whether an account may act.
+/// @param equity E: cash, haircut collateral and mark-to-market, USD, rounded down.
+/// @param initialEquity E_IM: collateral at the worse of spot and stable price, profit weighted.
+/// @param collateralEquity C: `initialEquity` without derivatives.
+/// @param maintenanceMargin MM under the account's margin mode, rounded up.
+/// @param initialMargin IM under the account's margin mode, rounded up.
+/// @param oldestTimestamp Time of the oldest price used; the current time if none was.
+struct Assessment {
+    int256 equity;
+    int256 initialEquity;
+    int256 collateralEquity;
+    uint256 maintenanceMargin;
+    uint256 initialMargin;
+    uint256 oldestTimestamp;
+}
+
+/// @notice Every intermediate of a requirement for one underlying (specification, sections 8 and 9).
+/// @param underlying Underlying id.
+/// @param netted Weighted profit and loss per scenario, USD, signed.
+/// @param worstLoss W: worst netted loss, including the kernel's error bound.
+/// @param bindingScenario Scenario of the worst netted loss (the first, if several).
+/// @param isolatedLoss G: sum of every position's own worst loss.
+/// @param delta Net dollar delta.
+/// @param grossDelta Sum of absolute dollar deltas.
+/// @param basisCharge Calendar charge of netted margin.
+/// @param shortOptionCharge Short option minimum.
+/// @param concentrationCharge Charge on the net delta.
+/// @param confidenceCharge Charge on the net delta.
+/// @param openInterestCharge Charge to initial margin on W.
+/// @param isolatedConcentrationCharge Charge on the gross delta.
+/// @param isolatedConfidenceCharge Charge on the gross delta.
+/// @param isolatedOpenInterestCharge Charge to initial margin on G.
+struct UnderlyingBreakdown {
+    uint8 underlying;
+    int256[] netted;
+    uint256 worstLoss;
+    uint256 bindingScenario;
+    uint256 isolatedLoss;
+    int256 delta;
+    uint256 grossDelta;
+    uint256 basisCharge;
+    uint256 shortOptionCharge;
+    uint256 concentrationCharge;
+    uint256 confidenceCharge;
+    uint256 openInterestCharge;
+    uint256 isolatedConcentrationCharge;
+    uint256 isolatedConfidenceCharge;
+    uint256 isolatedOpenInterestCharge;
+}
+
+/// @notice A requirement with all its parts.
+/// @param assessment The totals that decide.
+/// @param health State of the account.
+/// @param collateralValue Haircut value of the collateral at maintenance prices.
+/// @param derivativeValue U: mark-to-market of all positions.
+/// @param scanRisk R: netted scenario risk over all groups.
+/// @param isolatedScanRisk Sum of G over all underlyings.
+/// @param depegCharge Charge on cash-like collateral.
+/// @param netMaintenanceMargin MM of generation 2 before the cap at generation 1.
+/// @param netInitialMargin IM of generation 2 before the cap at generation 1.
+/// @param isolatedMaintenanceMargin MM of generation 1.
+/// @param isolatedInitialMargin IM of generation 1.
+/// @param groupRisk R_g per risk group.
+/// @param underlyings One entry per underlying the account is exposed to, ascending.
+struct Breakdown {
+    Assessment assessment;
+    Health health;
+    uint256 collateralValue;
+    int256 derivativeValue;
+    uint256 scanRisk;
+    uint256 isolatedScanRisk;
+    uint256 depegCharge;
+    uint256 netMaintenanceMargin;
+    uint256 netInitialMargin;
+    uint256 isolatedMaintenanceMargin;
+    uint256 isolatedInitialMargin;
+    uint256[8] groupRisk;
+    UnderlyingBreakdown[] underlyings;
+}
+
+/// @notice A signed order (EIP-712).
+/// @param account Account that trades.
+/// @param signer Owner or operator who signed.
+/// @param instrument Packed instrument id.
+/// @param size Units of the underlying; positive buys.
+/// @param price Limit price, USD.
+/// @param deadline Last second at which the order is valid.
+/// @param nonce Must be at least the account's minimum nonce.
+/// @param reduceOnly Whether the order may only bring the position towards zero.
+struct Order {
+    uint256 account;
+    address signer;
+    uint128 instrument;
+    int128 size;
+    uint128 price;
+    uint64 deadline;
+    uint64 nonce;
+    bool reduceOnly;
+}
+
+/// @notice Parameters of risk common to all underlyings (specification, section 13).
+struct GlobalParameters {
+    uint64 maintenanceFactor;
+    uint64 initialFactor;
+    uint64 volExponentShort;
+    uint64 volExponentLong;
+    uint32 minimumTauSeconds;
+    uint32 maxPriceAgeSeconds;
+    uint8 maxPositions;
+    uint64 profitWeight;
+    uint96 profitCap;
+}
+
+/// @notice One scenario: price move in scan ranges, volatility move in vol ranges, weight.
+struct Scenario {
+    int32 pricePpm;
+    int32 volPpm;
+    uint32 weightPpm;
+}
+
+/// @notice Parameters of one underlying (specification, section 13).
+/// @param listed Whether the underlying exists.
+/// @param reduceOnly Whether trades may only reduce positions.
+/// @param group Risk group, 0-7.
+/// @param scanRange Price move of one scan range, fraction.
+/// @param volRange Relative volatility move of one vol range at 30 days.
+/// @param volFloor Least annual volatility in a shocked scenario.
+/// @param basisRate Charge per unit of hedged dollar delta and 30 days of gap.
+/// @param shortOptionRate Charge per short option unit, fraction of the index.
+/// @param concentrationRate Rate of the square-root law.
+/// @param depth Dollar delta from which concentration is charged.
+/// @param maxOiMultiplier Extra initial margin at the upper open-interest bound, fraction.
+/// @param oiLower Open interest (one side, units) from which initial margin scales.
+/// @param oiUpper Open interest at which it is fully scaled.
+/// @param openInterestCap Greatest open interest (one side, units).
+/// @param lotSize Sizes are multiples of this.
+/// @param fundingCap Greatest funding rate per eight hours.
+/// @param makerFee Fee rate on notional.
+/// @param takerFee Fee rate on notional.
+/// @param optionFeeCap Greatest fee on an option as a fraction of its premium.
+struct UnderlyingParameters {
+    bool listed;
+    bool reduceOnly;
+    uint8 group;
+    uint64 scanRange;
+    uint64 volRange;
+    uint64 volFloor;
+    uint64 basisRate;
+    uint64 shortOptionRate;
+    uint64 concentrationRate;
+    uint64 maxOiMultiplier;
+    uint64 fundingCap;
+    uint64 makerFee;
+    uint64 takerFee;
+    uint64 optionFeeCap;
+    uint64 lotSize;
+    uint96 depth;
+    uint96 oiLower;
+    uint96 oiUpper;
+    uint96 openInterestCap;
+}
+
+/// @notice Parameters of one collateral token.
+/// @param token The token.
+/// @param decimals Its decimals, 0-24.
+/// @param underlying Underlying whose price it follows; 0 for a cash-like token.
+/// @param enabled Whether deposits are accepted.
+/// @param haircut Liquidity haircut, fraction.
+/// @param depegRate De-peg charge on the haircut value, fraction; only for cash-like tokens.
+/// @param capRaw Greatest total balance.
+struct CollateralParameters {
+    address token;
+    uint8 decimals;
+    uint8 underlying;
+    bool enabled;
+    uint64 haircut;
+    uint64 depegRate;
+    uint128 capRaw;
+}
+
+/// @notice Interest on cash (specification, section 4), rates per year.
+struct InterestParameters {
+    uint64 base;
+    uint64 slope1;
+    uint64 slope2;
+    uint64 kink;
+    uint64 reserveFactor;
+}
