@@ -36,7 +36,7 @@ test: $(COMPILED) ## run every test; ARGS="-k name" selects
 lint: setup ## check style and import rules of Python and Solidity
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
+	node_modules/.bin/solhint --disc --noPoster --max-warnings 0 'contracts/**/*.sol'
 
 format: setup ## rewrite the Python files in the one format
 	.venv/bin/ruff check --fix .
