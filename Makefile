@@ -72,7 +72,7 @@ $(VENV): requirements.lock .tools/project.pth
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	{ $(PIP) --require-hashes --requirement <(awk '/^uv==/, !/\\$$/' requirements.lock) && \
-	  .venv/bin/uv pip sync --quiet --system-certs --require-hashes requirements.lock; } || \
+	  .venv/bin/uv pip sync --quiet --compile-bytecode --system-certs --require-hashes requirements.lock; } || \
 	  $(PIP) --require-hashes --requirement requirements.lock
 	cp .tools/project.pth .venv/lib/python3.11/site-packages/
 	touch $@

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {SSTORE2} from "solady/utils/SSTORE2.sol";
+import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 
 import {RiskModel} from "../RiskModel.sol";
 import {IMarketData} from "../interfaces/IMarketData.sol";
