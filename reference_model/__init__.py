@@ -1,0 +1,1 @@
+"""The engine once more in Python: exactly in integers, and ideally in float64 numpy."""

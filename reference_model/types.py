@@ -1,0 +1,238 @@
+"""The structures of the risk model, field by field those of ``contracts/types/Types.sol``.
+
+All amounts, prices, sizes and rates are WAD integers unless the name says otherwise. Every
+structure is a tuple in the order of the Solidity struct, so it can be encoded as it stands.
+
+Source: specification, sections 3, 7, 8 and 13.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+WAD = 10**18
+PPM = 10**6
+E8 = 10**8
+DAY = 86_400
+YEAR = 365 * DAY
+
+
+class MarginMode(IntEnum):
+    """Generation of the margin requirement an account is held to."""
+
+    PORTFOLIO = 0
+    ISOLATED = 1
+
+
+class Health(IntEnum):
+    """State of an account, from best to worst."""
+
+    HEALTHY = 0
+    MARGIN_CALL = 1
+    LIQUIDATABLE = 2
+    INSOLVENT = 3
+
+
+class Portfolio(NamedTuple):
+    """One account as the risk model sees it, interest and funding up to date.
+
+    Attributes
+    ----------
+    cash : int
+        USD, signed.
+    margin_mode : int
+        A `MarginMode`.
+    collateral : tuple of int
+        Asset id in bits 248-255, balance of whole tokens (WAD) in bits 0-127; ascending.
+    positions : tuple of int
+        Position slots (specification, section 3), each instrument at most once.
+    open_interest : tuple of int
+        Underlying id in bits 248-255, open interest of both sides (units) in bits 0-127.
+    """
+
+    cash: int
+    margin_mode: int
+    collateral: tuple[int, ...]
+    positions: tuple[int, ...]
+    open_interest: tuple[int, ...]
+
+
+class Assessment(NamedTuple):
+    """What decides whether an account may act, USD; equities are signed."""
+
+    equity: int
+    initial_equity: int
+    collateral_equity: int
+    maintenance_margin: int
+    initial_margin: int
+    oldest_timestamp: int
+
+
+class UnderlyingBreakdown(NamedTuple):
+    """Every intermediate of a requirement for one underlying (specification, sections 8 and 9)."""
+
+    underlying: int
+    netted: tuple[int, ...]
+    worst_loss: int
+    binding_scenario: int
+    isolated_loss: int
+    delta: int
+    gross_delta: int
+    basis_charge: int
+    short_option_charge: int
+    concentration_charge: int
+    confidence_charge: int
+    open_interest_charge: int
+    isolated_concentration_charge: int
+    isolated_confidence_charge: int
+    isolated_open_interest_charge: int
+
+
+class Breakdown(NamedTuple):
+    """A requirement with all its parts."""
+
+    assessment: Assessment
+    health: int
+    collateral_value: int
+    derivative_value: int
+    scan_risk: int
+    isolated_scan_risk: int
+    depeg_charge: int
+    net_maintenance_margin: int
+    net_initial_margin: int
+    isolated_maintenance_margin: int
+    isolated_initial_margin: int
+    group_risk: tuple[int, ...]
+    underlyings: tuple[UnderlyingBreakdown, ...]
+
+
+class GlobalParameters(NamedTuple):
+    """Parameters of risk common to all underlyings (specification, section 13)."""
+
+    maintenance_factor: int
+    initial_factor: int
+    vol_exponent_short: int
+    vol_exponent_long: int
+    minimum_tau_seconds: int
+    max_price_age_seconds: int
+    max_positions: int
+    profit_weight: int
+    profit_cap: int
+
+
+class Scenario(NamedTuple):
+    """Price move in scan ranges, volatility move in vol ranges, weight."""
+
+    price_ppm: int
+    vol_ppm: int
+    weight_ppm: int
+
+
+class UnderlyingParameters(NamedTuple):
+    """Parameters of one underlying (specification, section 13)."""
+
+    listed: bool
+    reduce_only: bool
+    group: int
+    scan_range: int
+    vol_range: int
+    vol_floor: int
+    basis_rate: int
+    short_option_rate: int
+    concentration_rate: int
+    max_oi_multiplier: int
+    funding_cap: int
+    maker_fee: int
+    taker_fee: int
+    option_fee_cap: int
+    lot_size: int
+    depth: int
+    oi_lower: int
+    oi_upper: int
+    open_interest_cap: int
+
+
+class CollateralParameters(NamedTuple):
+    """Parameters of one collateral token; `underlying` 0 is cash-like."""
+
+    token: str
+    decimals: int
+    underlying: int
+    enabled: bool
+    haircut: int
+    depeg_rate: int
+    cap_raw: int
+
+
+class InterestParameters(NamedTuple):
+    """Interest on cash, rates per year (specification, section 4)."""
+
+    base: int
+    slope1: int
+    slope2: int
+    kink: int
+    reserve_factor: int
+
+
+class Spot(NamedTuple):
+    """One underlying: its parameters and its spot market. USD."""
+
+    underlying: int
+    parameters: UnderlyingParameters
+    index: int
+    confidence: int
+    mark: int
+    stable_index: int
+    timestamp: int
+
+
+class Slice(NamedTuple):
+    """One expiry of an underlying; `svi` is packed, `settlement_price` 0 until final."""
+
+    underlying: int
+    expiry: int
+    forward: int
+    discount: int
+    svi: int
+    timestamp: int
+    settlement_price: int
+
+
+class Collateral(NamedTuple):
+    """One collateral asset: its parameters and its rates."""
+
+    asset: int
+    parameters: CollateralParameters
+    rate: int
+    stable_rate: int
+    timestamp: int
+
+
+class Market(NamedTuple):
+    """Everything an assessment reads besides the portfolio."""
+
+    now: int
+    global_parameters: GlobalParameters
+    decorrelations: tuple[int, ...]
+    scenarios: tuple[Scenario, ...]
+    spots: tuple[Spot, ...]
+    slices: tuple[Slice, ...]
+    collaterals: tuple[Collateral, ...]
+
+    def packed_scenarios(self) -> bytes:
+        """Scenarios as the contracts store them: 12 bytes each, big-endian."""
+        return b"".join(
+            field.to_bytes(4, "big", signed=signed)
+            for scenario in self.scenarios
+            for field, signed in zip(scenario, (True, True, False), strict=True)
+        )
+
+    def case(self) -> tuple:
+        """As ``PortfolioHarness.MarketCase``; `now` is the time of the block."""
+        return (
+            self.global_parameters,
+            self.decorrelations,
+            self.packed_scenarios(),
+            self.spots,
+            self.slices,
+            self.collaterals,
+        )
