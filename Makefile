@@ -94,5 +94,6 @@ $(MODULES): package-lock.json .npmrc
 	touch $@
 
 $(COMPILED): .build/.settings $(SOURCES)
+	.venv/bin/python .tools/forget_stale.py
 	$(APE) compile
 	touch $@
