@@ -36,6 +36,7 @@ test: $(COMPILED) ## run every test; ARGS="-k name" selects
 lint: setup ## check style and import rules of Python and Solidity
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
 	node_modules/.bin/solhint --disc --noPoster --max-warnings 0 'contracts/**/*.sol'
 
 format: setup ## rewrite the Python files in the one format
@@ -69,13 +70,16 @@ $(VENV): requirements.lock .tools/project.pth
 	  echo "Install it, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: '$(PYTHON)' lacks the venv module (Debian: install python3.11-venv)." >&2; exit 1; }
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	{ $(PIP) --require-hashes --requirement <(awk '/^uv==/, !/\\$$/' requirements.lock) && \
-	  .venv/bin/uv pip sync --quiet --compile-bytecode --system-certs --require-hashes requirements.lock; } || \
-	  $(PIP) --require-hashes --requirement requirements.lock
-	cp .tools/project.pth .venv/lib/python3.11/site-packages/
-	touch $@
+	@echo "Installing the Python packages into .venv ..."
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@{ $(PIP) --require-hashes --requirement <(awk '/^uv==/, !/\\$$/' requirements.lock) && \
+	  .venv/bin/uv pip sync --quiet --system-certs --compile-bytecode --require-hashes \
+	    requirements.lock; } || \
+	  { echo "... with pip, which takes a minute"; \
+	    $(PIP) --require-hashes --requirement requirements.lock; }
+	@cp .tools/project.pth .venv/lib/python3.11/site-packages/
+	@touch $@
 
 $(MODULES): package-lock.json .npmrc
 	@command -v node >/dev/null || { \
@@ -84,16 +88,18 @@ $(MODULES): package-lock.json .npmrc
 	  echo "make: Node 20 or newer is needed, found $$(node --version): install it." >&2; exit 1; }
 	@command -v npm >/dev/null || { \
 	  echo "make: npm was not found: install it, it belongs to Node." >&2; exit 1; }
-	npm ci --no-progress
-	touch $@
+	@echo "Installing the compiler, Anvil and the Solidity libraries into node_modules ..."
+	@npm ci --no-progress --loglevel error
+	@touch $@
 
 # A change of compiler or settings makes all earlier output worthless.
 .build/.settings: ape-config.yaml package-lock.json $(SOLC) | $(VENV) $(MODULES)
-	rm -rf .build
-	mkdir .build
-	touch $@
+	@rm -rf .build
+	@mkdir .build
+	@touch $@
 
 $(COMPILED): .build/.settings $(SOURCES)
-	.venv/bin/python .tools/forget_stale.py
-	$(APE) compile
-	touch $@
+	@echo "Compiling the contracts ..."
+	@.venv/bin/python .tools/forget_stale.py
+	@$(APE) compile
+	@touch $@
