@@ -1,0 +1,155 @@
+"""The market at one moment, its validity, and its conversion to the contracts' integers.
+
+Prices are USD floats, times Unix seconds. Paths and faults produce snapshots freely, faults also
+invalid ones; whoever needs a valid one asks `validate`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from oracle_mock.surface import ArbitrageError, Svi, require_arbitrage_free
+
+WAD = 10**18
+PRICE_LIMIT = 2.0**96 / WAD
+
+
+class InvalidSnapshot(ValueError):
+    """A snapshot that no honest feed would post."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Forward market of one expiry.
+
+    Parameters
+    ----------
+    expiry : int
+        Unix time.
+    forward : float
+        Forward price, USD, above zero.
+    discount : float
+        Discount factor, in (0, 1].
+    svi : Svi
+        Total variance from the snapshot's time to expiry.
+    """
+
+    expiry: int
+    forward: float
+    discount: float
+    svi: Svi
+
+
+@dataclass(frozen=True)
+class Market:
+    """Everything known about one underlying.
+
+    Parameters
+    ----------
+    index : float
+        Index price, USD, above zero.
+    mark : float
+        Mark price of the perpetual, USD, above zero.
+    confidence : float
+        Half-width of the price interval, USD, at least zero.
+    observed : int
+        Unix time at which all this was seen; never after the snapshot's time.
+    slices : tuple of Slice
+        By expiry, ascending.
+    """
+
+    index: float
+    mark: float
+    confidence: float
+    observed: int
+    slices: tuple[Slice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Conversion rate of a collateral token.
+
+    Parameters
+    ----------
+    value : float
+        Units of its underlying per whole token, or USD per whole token if it is cash-like.
+    observed : int
+        Unix time at which it was seen.
+    """
+
+    value: float
+    observed: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What feeds would publish at one moment.
+
+    Parameters
+    ----------
+    time : int
+        Unix time.
+    markets : mapping of str to Market
+        By underlying, "BTC" for instance.
+    rates : mapping of str to Rate
+        By collateral token, "USDC" for instance.
+    settlements : mapping of (str, int) to float
+        Final settlement prices by underlying and expiry, all that are known by now.
+    """
+
+    time: int
+    markets: Mapping[str, Market]
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    settlements: Mapping[tuple[str, int], float] = field(default_factory=dict)
+
+    def with_market(self, underlying: str, market: Market) -> "Snapshot":
+        """Return a copy in which one market is another."""
+        return replace(self, markets={**self.markets, underlying: market})
+
+    def with_rate(self, token: str, rate: Rate) -> "Snapshot":
+        """Return a copy in which one rate is another."""
+        return replace(self, rates={**self.rates, token: rate})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InvalidSnapshot(message)
+
+
+def _validate_market(name: str, market: Market, time: int) -> None:
+    for field_name in ("index", "mark"):
+        price = getattr(market, field_name)
+        _require(0 < price < PRICE_LIMIT, f"{name}: {field_name} {price} out of range")
+    _require(0 <= market.confidence < PRICE_LIMIT, f"{name}: confidence {market.confidence}")
+    _require(0 < market.observed <= time, f"{name}: observed {market.observed}, now {time}")
+    expiries = [part.expiry for part in market.slices]
+    _require(expiries == sorted(set(expiries)), f"{name}: expiries {expiries} do not ascend")
+    for part in market.slices:
+        where = f"{name} {part.expiry}"
+        _require(part.expiry > time, f"{where}: expired, now {time}")
+        _require(0 < part.forward < PRICE_LIMIT, f"{where}: forward {part.forward}")
+        _require(0 < part.discount <= 1, f"{where}: discount {part.discount}")
+    try:
+        require_arbitrage_free([part.svi for part in market.slices])
+    except ArbitrageError as error:
+        raise InvalidSnapshot(f"{name}: {error}") from error
+
+
+def validate(snapshot: Snapshot) -> None:
+    """Raise `InvalidSnapshot`, naming the first fault, unless a snapshot is sound."""
+    for name, market in snapshot.markets.items():
+        _validate_market(name, market, snapshot.time)
+    for token, rate in snapshot.rates.items():
+        _require(0 < rate.value < PRICE_LIMIT, f"{token}: rate {rate.value}")
+        _require(0 < rate.observed <= snapshot.time, f"{token}: observed {rate.observed}")
+    for (name, expiry), price in snapshot.settlements.items():
+        _require(0 < price < PRICE_LIMIT, f"{name} {expiry}: settlement price {price}")
+        _require(expiry <= snapshot.time, f"{name} {expiry}: settled before its expiry")
+
+
+def to_wad(value: float) -> int:
+    """Nearest integer to ``value * 1e18``, through the shortest decimal that names the float.
+
+    So 0.1 becomes exactly 10**17, although the nearest float to 0.1 is a little more.
+    """
+    return int(Decimal(repr(float(value))).scaleb(18).to_integral_value())
