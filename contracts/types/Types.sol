@@ -223,3 +223,51 @@ struct InterestParameters {
     uint64 kink;
     uint64 reserveFactor;
 }
+
+/// @notice Cash of the whole ledger (specification, sections 2 and 4).
+/// @param cashHeld Settlement tokens held for the ledger, USD.
+/// @param totalDebt Debt of all accounts with interest, USD.
+/// @param borrowIndex Growth of debt since the start.
+/// @param supplyIndex Growth of cash since the start.
+/// @param accruedAt Time up to which interest has accrued, seconds.
+/// @param interestPool Interest booked to debtors less that booked to owners of cash, USD.
+/// @param fees Fees earned and not yet collected, USD.
+struct CashState {
+    uint128 cashHeld;
+    uint128 totalDebt;
+    uint88 borrowIndex;
+    uint88 supplyIndex;
+    uint40 accruedAt;
+    int128 interestPool;
+    uint128 fees;
+}
+
+/// @notice What all accounts share in one underlying (specification, sections 4 and 5).
+/// @param fundingIndex Funding per unit of the perpetual since the start, USD.
+/// @param fundingAt Time up to which funding has accrued, seconds; 0 if never.
+/// @param openInterest Sum of abs(size) over all accounts and instruments, units.
+/// @param pnlPool Losses paid in and not yet paid out, USD.
+struct MarketState {
+    int112 fundingIndex;
+    uint40 fundingAt;
+    uint104 openInterest;
+    uint128 pnlPool;
+}
+
+/// @notice Two orders that trade with each other.
+/// @param makerAccount Account of the order that gave the price.
+/// @param takerAccount Account of the other order.
+/// @param instrument Packed instrument id.
+/// @param takerSize Units the taker buys; negative if it sells.
+/// @param price USD.
+/// @param makerReduceOnly Whether the maker may only reduce its position.
+/// @param takerReduceOnly Whether the taker may only reduce its position.
+struct Fill {
+    uint256 makerAccount;
+    uint256 takerAccount;
+    uint128 instrument;
+    int256 takerSize;
+    uint128 price;
+    bool makerReduceOnly;
+    bool takerReduceOnly;
+}
