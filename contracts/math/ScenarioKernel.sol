@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {NormalCdf} from "./NormalCdf.sol";
+import {Transcendental} from "./Transcendental.sol";
+
+/// @notice Memory pointer to the scenarios of one underlying and what has been added to them.
+type Grid is uint256;
+
+/// @title Profit and loss of positions over a grid of scenarios
+/// @notice One pass over a position adds its profit and loss to every scenario of the grid and
+/// returns its own worst, so that netted and isolated margin come from the same numbers. The proof
+/// of ranges and bounds is in the specification, Mathematics, "Scenario kernel".
+/// @dev Usage. Once: `create`, `setClass` for every vol class. For each underlying: `setScenario`
+/// for every scenario and `clear`. For each option: `setDeviation` for every class, `addOption`;
+/// for everything else `addLinear`. Then `netted`, `worstLoss`, `errorBound`.
+///
+/// Sums are exact and kept in units of 2^-64 wei (not weighted) or, weighted, in `LOSS_UNIT`ths of
+/// a wei; each is rounded once, when it is read.
+library ScenarioKernel {
+    /// @notice Bound on the error of a call's value, of the difference of two, and of its delta,
+    /// WAD, per unit of notional: see `errorBound`.
+    uint256 internal constant KERNEL_ERROR = 400_000;
+    /// @notice Rounding of a notional and of values, wei per option: see `errorBound`.
+    uint256 internal constant ROUNDING_ERROR = 32;
+    /// @notice Units of `addOption`'s and `addLinear`'s losses in one wei: weight (Ppm) times X64.
+    uint256 internal constant LOSS_UNIT = 1e6 * 2 ** 64;
+    /// @notice Greatest total deviation, X64.
+    uint256 internal constant MAX_DEVIATION = 16 * 2 ** 64;
+
+    uint256 private constant ONE = 2 ** 64;
+
+    /// @dev Byte offsets in a grid: a header, then two words per class, then four per scenario.
+    uint256 private constant TABLE = 0x00;
+    uint256 private constant CLASSES = 0x20;
+    uint256 private constant SCENARIOS = 0x40;
+    uint256 private constant END = 0x60;
+    uint256 private constant LINEAR = 0x80;
+    uint256 private constant NOTIONAL = 0xa0;
+    uint256 private constant OPTIONS = 0xc0;
+    uint256 private constant MAX_MOVE = 0xe0;
+    uint256 private constant LEAST_LINEAR = 0x100;
+    uint256 private constant GREATEST_LINEAR = 0x120;
+    uint256 private constant HEADER = 0x140;
+    /// @dev A class: address of the end of its scenarios, total deviation (X44).
+    uint256 private constant CLASS_SIZE = 0x80;
+    /// @dev A scenario: ln(move) (X64), move (X64), profit and loss of options (2^-64 wei),
+    /// weight (Ppm).
+    uint256 private constant SCENARIO_SIZE = 0x80;
+
+    /// @notice Allocates a grid and the table of the normal distribution.
+    /// @param scenarioCount Number of scenarios.
+    /// @param classCount Number of vol classes.
+    function create(uint256 scenarioCount, uint256 classCount) internal pure returns (Grid grid) {
+        uint256 table = NormalCdf.load();
+        // Within the block limit no allocation can exceed memory; sizes are small multiples.
+        assembly ("memory-safe") {
+            grid := mload(0x40)
+            let scenarios := add(add(grid, HEADER), mul(classCount, CLASS_SIZE))
+            let end := add(scenarios, mul(scenarioCount, SCENARIO_SIZE))
+            calldatacopy(grid, calldatasize(), sub(end, grid))
+            mstore(grid, table)
+            mstore(add(grid, CLASSES), add(grid, HEADER))
+            mstore(add(grid, SCENARIOS), scenarios)
+            mstore(add(grid, END), end)
+            mstore(0x40, end)
+        }
+    }
+
+    /// @notice Declares the scenarios of a vol class: those from the end of the class before.
+    /// @param c Index of the class.
+    /// @param end One past its last scenario; for the last class the number of scenarios.
+    function setClass(Grid grid, uint256 c, uint256 end) internal pure {
+        assembly ("memory-safe") {
+            let class := add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE))
+            mstore(class, add(mload(add(grid, SCENARIOS)), mul(end, SCENARIO_SIZE)))
+        }
+    }
+
+    /// @notice Sets a scenario and clears what has been added to it.
+    /// @param j Index of the scenario.
+    /// @param moveX64 Shocked price over present price, in (0, 256).
+    /// @param weightPpm Weight, at most 1e6.
+    function setScenario(Grid grid, uint256 j, uint256 moveX64, uint256 weightPpm) internal pure {
+        int256 lnMoveX64 = Transcendental.lnX64(moveX64);
+        // Move below 2^72 and weight below 2^20: no product overflows.
+        assembly ("memory-safe") {
+            let scenario := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
+            mstore(scenario, lnMoveX64)
+            mstore(add(scenario, 0x20), moveX64)
+            mstore(add(scenario, 0x40), 0)
+            mstore(add(scenario, 0x60), weightPpm)
+            let linear := mul(weightPpm, sub(moveX64, ONE))
+            if slt(linear, mload(add(grid, LEAST_LINEAR))) {
+                mstore(add(grid, LEAST_LINEAR), linear)
+            }
+            if sgt(linear, mload(add(grid, GREATEST_LINEAR))) {
+                mstore(add(grid, GREATEST_LINEAR), linear)
+            }
+            if gt(moveX64, mload(add(grid, MAX_MOVE))) { mstore(add(grid, MAX_MOVE), moveX64) }
+        }
+    }
+
+    /// @notice Forgets positions and bounds of the underlying before; call it before `setScenario`.
+    function clear(Grid grid) internal pure {
+        assembly ("memory-safe") {
+            mstore(add(grid, LINEAR), 0)
+            mstore(add(grid, NOTIONAL), 0)
+            mstore(add(grid, OPTIONS), 0)
+            mstore(add(grid, MAX_MOVE), ONE)
+            mstore(add(grid, LEAST_LINEAR), 0)
+            mstore(add(grid, GREATEST_LINEAR), 0)
+        }
+    }
+
+    /// @notice Sets the shocked total deviation of a vol class for the options added next.
+    /// @param c Index of the class.
+    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `gridDeviation`.
+    function setDeviation(Grid grid, uint256 c, uint256 deviationX64) internal pure {
+        uint256 s = gridDeviation(deviationX64);
+        assembly ("memory-safe") {
+            mstore(add(add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE)), 0x20), s)
+        }
+    }
+
+    /// @notice Total deviation as the kernel takes it: the multiple of 2^-44 below, at least 2^-44.
+    /// @return X44.
+    function gridDeviation(uint256 deviationX64) internal pure returns (uint256) {
+        return deviationX64 < 2 ** 21 ? 1 : deviationX64 >> 20;
+    }
+
+    /// @notice Adds an option to every scenario.
+    /// @param notional N = size * D * F, USD, signed.
+    /// @param isPut Whether it is a put: the call less N * (move - K/F).
+    /// @param strikeRatioX64 K/F, rounded down.
+    /// @param lnRatioX64 ln(F/K): see `Transcendental.lnRatioX64`.
+    /// @param deviationX64 Total deviation at market, at most `MAX_DEVIATION`.
+    /// @return callX64 Value of the call per unit of D * F at market.
+    /// @return callDeltaX64 N(d1) at market.
+    /// @return ownLoss The position's own worst weighted loss, at least 0, in `LOSS_UNIT`ths of a
+    /// wei.
+    function addOption(
+        Grid grid,
+        int256 notional,
+        bool isPut,
+        uint256 strikeRatioX64,
+        int256 lnRatioX64,
+        uint256 deviationX64
+    ) internal pure returns (int256 callX64, uint256 callDeltaX64, uint256 ownLoss) {
+        uint256 s = gridDeviation(deviationX64);
+        assembly ("memory-safe") {
+            // Normal distribution at u = (d + 8) * 2^44, X48, saturated outside [-8, 8).
+            function cdf(table, u) -> y {
+                switch shr(48, u)
+                case 0 {
+                    let w := mload(add(table, shl(5, byte(26, u))))
+                    let t := and(u, 0xffffffffff)
+                    y := add(signextend(9, w), mul(t, signextend(4, w)))
+                    y := add(signextend(14, w), mul(t, y))
+                    y := add(signextend(19, w), mul(t, y))
+                    y := add(signextend(24, w), mul(t, y))
+                    y := shr(196, add(w, mul(t, y)))
+                }
+                default { y := shl(48, sgt(u, 0)) }
+            }
+            let table := mload(grid)
+            {
+                let u := add(add(sar(84, mul(lnRatioX64, div(shl(108, 1), s))), shr(1, s)), shl(47, 1))
+                let y := cdf(table, u)
+                callDeltaX64 := shl(16, y)
+                callX64 := sar(48, sub(shl(64, y), mul(strikeRatioX64, cdf(table, sub(u, s)))))
+            }
+            let class := mload(add(grid, CLASSES))
+            for { let last := mload(add(grid, SCENARIOS)) } lt(class, last) {
+                class := add(class, CLASS_SIZE)
+            } {
+                let s_ := mload(add(class, 0x20))
+                let inverse := div(shl(108, 1), s_)
+                mstore(add(class, 0x40), inverse)
+                mstore(
+                    add(class, 0x60),
+                    add(add(sar(84, mul(lnRatioX64, inverse)), shr(1, s_)), shl(47, 1))
+                )
+            }
+            // Through memory, lest the optimiser compute them anew in every scenario.
+            mstore(0x00, sub(callX64, shl(64, isPut)))
+            mstore(0x20, shl(48, isPut))
+            let p := mload(add(grid, SCENARIOS))
+            class := mload(add(grid, CLASSES))
+            let worst := 0
+            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
+                let end := mload(class)
+                let inverse := mload(add(class, 0x40))
+                let centre := mload(add(class, 0x60))
+                for {} lt(p, end) { p := add(p, SCENARIO_SIZE) } {
+                    let u := add(centre, sar(84, mul(inverse, mload(p))))
+                    let v := sub(u, mload(add(class, 0x20)))
+                    let y
+                    switch shr(48, or(u, v))
+                    case 0 {
+                        let w := mload(add(table, shl(5, byte(26, u))))
+                        u := and(u, 0xffffffffff)
+                        y := add(signextend(9, w), mul(u, signextend(4, w)))
+                        y := add(signextend(14, w), mul(u, y))
+                        y := add(signextend(19, w), mul(u, y))
+                        y := add(signextend(24, w), mul(u, y))
+                        y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, 0x20)))
+                        w := mload(add(table, shl(5, byte(26, v))))
+                        v := and(v, 0xffffffffff)
+                        u := add(signextend(9, w), mul(v, signextend(4, w)))
+                        u := add(signextend(14, w), mul(v, u))
+                        u := add(signextend(19, w), mul(v, u))
+                        u := add(signextend(24, w), mul(v, u))
+                        y := sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))
+                    }
+                    default {
+                        y := mul(sub(cdf(table, u), mload(0x20)), mload(add(p, 0x20)))
+                        y := sub(y, mul(strikeRatioX64, cdf(table, v)))
+                    }
+                    y := mul(notional, sub(sar(48, y), mload(0x00)))
+                    let sum := add(p, 0x40)
+                    mstore(sum, add(mload(sum), y))
+                    y := mul(y, mload(add(p, 0x60)))
+                    if slt(y, worst) { worst := y }
+                }
+            }
+            ownLoss := sub(0, worst)
+            // Twice the notional error bound's sum: abs(N) * (M + K/F).
+            let n := xor(notional, sar(255, notional))
+            p := add(grid, NOTIONAL)
+            mstore(p, add(mload(p), mul(add(n, 1), add(mload(add(grid, MAX_MOVE)), strikeRatioX64))))
+            p := add(grid, OPTIONS)
+            mstore(p, add(mload(p), 1))
+        }
+    }
+
+    /// @notice Adds a position whose value moves with the price: profit and loss
+    /// notional * (move - 1).
+    /// @param notional Dollar delta, signed, USD.
+    /// @return ownLoss Its own worst weighted loss, at least 0, in `LOSS_UNIT`ths of a wei.
+    function addLinear(Grid grid, int256 notional) internal pure returns (uint256 ownLoss) {
+        assembly ("memory-safe") {
+            let p := add(grid, LINEAR)
+            mstore(p, add(mload(p), notional))
+            switch slt(notional, 0)
+            case 0 { ownLoss := sub(0, mul(notional, mload(add(grid, LEAST_LINEAR)))) }
+            default { ownLoss := sub(0, mul(notional, mload(add(grid, GREATEST_LINEAR)))) }
+        }
+    }
+
+    /// @notice Weighted profit and loss of everything added, in one scenario, USD, rounded down.
+    function netted(Grid grid, uint256 j) internal pure returns (int256 pnl) {
+        assembly ("memory-safe") {
+            let p := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
+            pnl := mul(mload(add(grid, LINEAR)), sub(mload(add(p, 0x20)), ONE))
+            pnl := mul(add(pnl, mload(add(p, 0x40))), mload(add(p, 0x60)))
+            // Floor of the quotient by LOSS_UNIT.
+            let quotient := sdiv(pnl, LOSS_UNIT)
+            pnl := sub(quotient, slt(smod(pnl, LOSS_UNIT), 0))
+        }
+    }
+
+    /// @notice Bound on the error of any scenario's profit and loss, and of the value of all options
+    /// added, USD, rounded up: KERNEL_ERROR * sum of abs(N) * (M + K/F) + ROUNDING_ERROR per option,
+    /// with M = max(1, greatest move).
+    function errorBound(Grid grid) internal pure returns (uint256 bound) {
+        // The sum is below 2^240, KERNEL_ERROR below 2^20 * ...: see the specification.
+        assembly ("memory-safe") {
+            let notional := shr(64, add(mload(add(grid, NOTIONAL)), sub(ONE, 1)))
+            bound := add(div(mul(notional, KERNEL_ERROR), 1000000000000000000), 1)
+            bound := add(bound, mul(ROUNDING_ERROR, mload(add(grid, OPTIONS))))
+        }
+    }
+}
