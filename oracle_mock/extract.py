@@ -48,13 +48,16 @@ class Cut:
     time_column: str = "timestamp"
 
 
+# fmt: off
 _CHAIN_COLUMNS = (
-    "timestamp,currency,instrument_name,option_type,strike,expiry,index_price,"
-    "underlying_price,mark_price,mark_iv,bid_price,ask_price"
-).split(",")
+    "timestamp", "currency", "instrument_name", "option_type", "strike", "expiry", "index_price",
+    "underlying_price", "mark_price", "mark_iv", "bid_price", "ask_price",
+)
 _TERM_COLUMNS = (
-    "timestamp,currency,expiry,index_price,forward,atm_iv,put25d_iv,call25d_iv,put10d_iv,call10d_iv"
-).split(",")
+    "timestamp", "currency", "expiry", "index_price", "forward",
+    "atm_iv", "put25d_iv", "call25d_iv", "put10d_iv", "call10d_iv",
+)
+# fmt: on
 _BAR_COLUMNS = ("timestamp", "open", "high", "low", "close")
 
 
@@ -63,7 +66,7 @@ def _chain(timestamp: str) -> Cut:
         source="deribit_chain_BTC_ETH_2026_selected.csv.gz",
         start=timestamp,
         end=timestamp + "~",  # "~" sorts after every character of a timestamp
-        columns=tuple(_CHAIN_COLUMNS),
+        columns=_CHAIN_COLUMNS,
     )
 
 
@@ -104,7 +107,7 @@ EXTRACTS: dict[str, tuple[Cut, ...]] = {
             source="deribit_iv_term_structure_BTC_ETH_2025-12_2026-08.csv.gz",
             start="2026-02-03T21",
             end="2026-02-08T05",
-            columns=tuple(_TERM_COLUMNS),
+            columns=_TERM_COLUMNS,
         ),
     ),
     "iv_surface_BTC_2020-03.csv.gz": (

@@ -13,8 +13,11 @@ from oracle_mock.surface import ArbitrageError, Svi, require_arbitrage_free
 WAD = 10**18
 PRICE_LIMIT = 2.0**96 / WAD
 
+# How fast a stable price may follow: fast enough for a week's trend, too slow for a raid.
+STABLE_LIMIT_PER_HOUR = 0.01
 
-class InvalidSnapshot(ValueError):
+
+class InvalidSnapshotError(ValueError):
     """A snapshot that no honest feed would post."""
 
 
@@ -51,7 +54,9 @@ class Market:
     mark : float
         Mark price of the perpetual, USD, above zero.
     confidence : float
-        Half-width of the price interval, USD, at least zero.
+        Half-width of the price interval, USD, at least zero and at most the index.
+    stable_index : float
+        Rate-limited index, USD, above zero (`follow`).
     observed : int
         Unix time at which all this was seen; never after the snapshot's time.
     slices : tuple of Slice
@@ -61,6 +66,7 @@ class Market:
     index: float
     mark: float
     confidence: float
+    stable_index: float
     observed: int
     slices: tuple[Slice, ...] = ()
 
@@ -73,11 +79,14 @@ class Rate:
     ----------
     value : float
         Units of its underlying per whole token, or USD per whole token if it is cash-like.
+    stable_value : float
+        Rate-limited value (`follow`).
     observed : int
         Unix time at which it was seen.
     """
 
     value: float
+    stable_value: float
     observed: int
 
 
@@ -113,38 +122,65 @@ class Snapshot:
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise InvalidSnapshot(message)
+        raise InvalidSnapshotError(message)
 
 
 def _validate_market(name: str, market: Market, time: int) -> None:
-    for field_name in ("index", "mark"):
+    for field_name in ("index", "mark", "stable_index"):
         price = getattr(market, field_name)
         _require(0 < price < PRICE_LIMIT, f"{name}: {field_name} {price} out of range")
-    _require(0 <= market.confidence < PRICE_LIMIT, f"{name}: confidence {market.confidence}")
+    confidence = market.confidence
+    _require(0 <= confidence <= market.index, f"{name}: confidence {confidence} out of range")
     _require(0 < market.observed <= time, f"{name}: observed {market.observed}, now {time}")
     expiries = [part.expiry for part in market.slices]
     _require(expiries == sorted(set(expiries)), f"{name}: expiries {expiries} do not ascend")
     for part in market.slices:
         where = f"{name} {part.expiry}"
         _require(part.expiry > time, f"{where}: expired, now {time}")
-        _require(0 < part.forward < PRICE_LIMIT, f"{where}: forward {part.forward}")
-        _require(0 < part.discount <= 1, f"{where}: discount {part.discount}")
+        _require(0 < part.forward < PRICE_LIMIT, f"{where}: forward {part.forward} out of range")
+        _require(0 < part.discount <= 1, f"{where}: discount {part.discount} out of range")
     try:
         require_arbitrage_free([part.svi for part in market.slices])
     except ArbitrageError as error:
-        raise InvalidSnapshot(f"{name}: {error}") from error
+        raise InvalidSnapshotError(f"{name}: {error}") from error
 
 
 def validate(snapshot: Snapshot) -> None:
-    """Raise `InvalidSnapshot`, naming the first fault, unless a snapshot is sound."""
+    """Raise `InvalidSnapshotError`, naming the first fault, unless a snapshot is sound."""
     for name, market in snapshot.markets.items():
         _validate_market(name, market, snapshot.time)
     for token, rate in snapshot.rates.items():
-        _require(0 < rate.value < PRICE_LIMIT, f"{token}: rate {rate.value}")
+        for value in (rate.value, rate.stable_value):
+            _require(0 < value < PRICE_LIMIT, f"{token}: rate {value} out of range")
         _require(0 < rate.observed <= snapshot.time, f"{token}: observed {rate.observed}")
     for (name, expiry), price in snapshot.settlements.items():
-        _require(0 < price < PRICE_LIMIT, f"{name} {expiry}: settlement price {price}")
-        _require(expiry <= snapshot.time, f"{name} {expiry}: settled before its expiry")
+        where = f"{name} {expiry}"
+        _require(0 < price < PRICE_LIMIT, f"{where}: settlement price {price} out of range")
+        _require(expiry <= snapshot.time, f"{where}: settled before its expiry")
+
+
+def follow(stable: float, price: float, elapsed_seconds: int) -> float:
+    """Rate-limited price: `stable` moved towards `price` as far as the elapsed time allows."""
+    reach = STABLE_LIMIT_PER_HOUR * elapsed_seconds / 3_600
+    return min(max(price, stable * (1 - min(reach, 1.0))), stable * (1 + reach))
+
+
+def postponed(snapshot: Snapshot, seconds: int) -> Snapshot:
+    """Move all times of a snapshot by as many seconds, back if negative; nothing else changes."""
+
+    def later(market: Market) -> Market:
+        slices = tuple(replace(part, expiry=part.expiry + seconds) for part in market.slices)
+        return replace(market, observed=market.observed + seconds, slices=slices)
+
+    return Snapshot(
+        snapshot.time + seconds,
+        {name: later(market) for name, market in snapshot.markets.items()},
+        {
+            token: replace(rate, observed=rate.observed + seconds)
+            for token, rate in snapshot.rates.items()
+        },
+        {(name, expiry + seconds): price for (name, expiry), price in snapshot.settlements.items()},
+    )
 
 
 def to_wad(value: float) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oracle_mock import history
-from oracle_mock.market import Market, Rate, Slice, Snapshot
+from oracle_mock.market import Market, Rate, Slice, Snapshot, follow
 from oracle_mock.surface import (
     YEAR_SECONDS,
     fit_surface,
@@ -75,7 +75,8 @@ def from_chain(
             for quotes, svi in zip(chain, fitted, strict=True)
         ]
         index = chain[0].index
-        markets[underlying] = Market(index, index, confidence(index, 0), time, tuple(slices))
+        width = confidence(index, 0)
+        markets[underlying] = Market(index, index, width, index, time, tuple(slices))
     return Snapshot(time, markets)
 
 
@@ -112,7 +113,7 @@ def advance(
     Returns
     -------
     Market
-        Without the slices that have expired.
+        Without the slices that have expired; the stable index is left to `stabilised`.
     """
     live = [part for part in market.slices if part.expiry > now]
     left = [(part.expiry - now) / (part.expiry - then) for part in live]
@@ -129,7 +130,8 @@ def advance(
         for part, share, svi in zip(live, left, moved, strict=True)
     )
     mark = index * market.mark / market.index
-    return Market(index, mark, confidence(index, index / market.index - 1), now, slices)
+    width = confidence(index, index / market.index - 1)
+    return Market(index, mark, width, index, now, slices)
 
 
 def volatility_factors(market: Market, now: int, log_move: float) -> dict[int, float]:
@@ -155,6 +157,22 @@ def settled(
     return settlements
 
 
+def stabilised(path: Path) -> Path:
+    """Let all stable prices follow from those of the first snapshot."""
+    result = path[:1]
+    for snapshot in path[1:]:
+        last = result[-1]
+        elapsed = snapshot.time - last.time
+        for name, market in snapshot.markets.items():
+            stable = follow(last.markets[name].stable_index, market.index, elapsed)
+            snapshot = snapshot.with_market(name, replace(market, stable_index=stable))
+        for token, rate in snapshot.rates.items():
+            stable = follow(last.rates[token].stable_value, rate.value, elapsed)
+            snapshot = snapshot.with_rate(token, replace(rate, stable_value=stable))
+        result.append(snapshot)
+    return result
+
+
 def along(
     start: Snapshot,
     step_seconds: int,
@@ -174,7 +192,8 @@ def along(
     rates : mapping of str to ndarray, shape (steps,), optional
         Collateral rates after each step; those not named stay.
     """
-    steps = len(next(iter({**log_moves, **(rates or {})}.values())))
+    rates = rates or {}
+    steps = len(next(iter({**log_moves, **rates}.values())))
     path = [start]
     for step in range(steps):
         time = start.time + (step + 1) * step_seconds
@@ -184,14 +203,14 @@ def along(
             index = market.index * float(np.exp(moves[step]))
             factors = volatility_factors(market, time, moves[step])
             moved = advance(market, start.time, time, index, factors)
-            before = path[-1].markets[name].index
-            markets[name] = replace(moved, confidence=confidence(index, index / before - 1))
-        now = {
-            token: Rate(float((rates or {}).get(token, [rate.value] * steps)[step]), time)
-            for token, rate in start.rates.items()
-        }
+            width = confidence(index, index / path[-1].markets[name].index - 1)
+            markets[name] = replace(moved, confidence=width)
+        now = {}
+        for token, rate in start.rates.items():
+            value = float(rates[token][step]) if token in rates else rate.value
+            now[token] = Rate(value, value, time)
         path.append(Snapshot(time, markets, now, settled(path[-1], start, time, markets)))
-    return path
+    return stabilised(path)
 
 
 # --- seeded paths ----------------------------------------------------------------------------

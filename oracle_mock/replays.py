@@ -1,4 +1,8 @@
-"""Paths that replay real days: what was observed, when it was known, without look-ahead."""
+"""Paths that replay real days.
+
+Prices are used from the moment they were known on, with the time of their observation. Smiles,
+observed every few hours only, are interpolated between observations.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +13,7 @@ from numpy.typing import NDArray
 from oracle_mock import history
 from oracle_mock.extract import load
 from oracle_mock.market import Market, Rate, Slice, Snapshot
-from oracle_mock.paths import DAY, Path, confidence, from_chain, settled
+from oracle_mock.paths import DAY, Path, confidence, from_chain, settled, stabilised
 from oracle_mock.surface import (
     YEAR_SECONDS,
     Svi,
@@ -46,7 +50,7 @@ class Series:
 
 
 def closes(bars: history.Bars) -> Series:
-    """Closing prices, known at the end of their bars."""
+    """Return closing prices, known at the end of their bars."""
     return Series(bars.time + bars.length_seconds, bars.close)
 
 
@@ -96,6 +100,11 @@ def _slices(shapes: Mapping[int, Svi], smiles: Smiles, index: float, time: int) 
     return slices
 
 
+def _rate_at(series: Series, time: int) -> Rate:
+    value, observed = series.at(time)
+    return Rate(value, value, observed)
+
+
 def replay(
     start: Snapshot,
     times: Sequence[int],
@@ -135,11 +144,12 @@ def replay(
             slices = _slices(shapes.get(name, {}), smiles.get(name, {}), index, time)
             premium = premiums[name].at(time)[0] if name in (premiums or {}) else 0.0
             width = confidence(index, series.last_move(time))
-            markets[name] = Market(index, index * (1 + premium), width, observed, tuple(slices))
-        known = {token: Rate(*series.at(time)) for token, series in (rates or {}).items()}
+            mark = index * (1 + premium)
+            markets[name] = Market(index, mark, width, index, observed, tuple(slices))
+        known = {token: _rate_at(series, time) for token, series in (rates or {}).items()}
         earlier = path[-1] if path else Snapshot(time, {})
         path.append(Snapshot(time, markets, known, settled(earlier, start, time, markets)))
-    return path
+    return stabilised(path)
 
 
 # --- named days ------------------------------------------------------------------------------
@@ -217,7 +227,7 @@ def _smiles_2020_03(prices: Series) -> tuple[Snapshot, dict[int, history.SmileHi
     smiles = {expiry: _history(expiry, fits) for expiry, fits in by_expiry.items()}
     time, index = int(prices.time[0]), float(prices.value[0])
     slices = tuple(Slice(expiry, index, 1.0, fits[0][2]) for expiry, fits in by_expiry.items())
-    return Snapshot(time, {"BTC": Market(index, index, 0.0, time, slices)}), smiles
+    return Snapshot(time, {"BTC": Market(index, index, 0.0, index, time, slices)}), smiles
 
 
 def _history(expiry: int, fits: Sequence[tuple[int, float, Svi]]) -> history.SmileHistory:

@@ -135,7 +135,10 @@ def durrleman(svi: Svi, k: ArrayLike) -> _FLOAT:
 
 
 def is_butterfly_free(svi: Svi, least_density: float = 0.0) -> bool:
-    """Whether a slice implies a density: positive variance, Lee's wing bound, g >= `least_density`."""
+    """Whether a slice implies a density.
+
+    Positive variance, Lee's bound on the wings and g of at least `least_density`.
+    """
     if svi.b < 0 or abs(svi.rho) >= 1 or svi.sigma <= 0 or svi.least_variance <= 0:
         return False
     if max(svi.left_slope, svi.right_slope) > MAX_WING_SLOPE:
@@ -320,7 +323,6 @@ def repair(svi: Svi, ceiling: Svi | None = None) -> Svi:
     a `ceiling` (the next expiry), of calendar arbitrage. Where not even a flat slice fits under
     the ceiling, the slice takes the ceiling's shape, at a level of at most the ceiling's.
     """
-
     level = float(svi.total_variance(0.0))
 
     def is_good(share: float) -> bool:

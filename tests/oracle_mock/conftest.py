@@ -14,7 +14,7 @@ def chain_start(request):
 @pytest.fixture(scope="session")
 def start():
     snapshot = paths.from_chain(history.FALL_CHAIN)
-    return snapshot.with_rate("USDC", Rate(1.0, snapshot.time))
+    return snapshot.with_rate("USDC", Rate(1.0, 1.0, snapshot.time))
 
 
 @pytest.fixture(scope="session")
