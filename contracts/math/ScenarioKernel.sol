@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {NormalCdf} from "./NormalCdf.sol";
 import {Transcendental} from "./Transcendental.sol";
 
 /// @notice Memory pointer to the scenarios of one underlying and what has been added to them.
@@ -48,11 +47,15 @@ library ScenarioKernel {
     /// weight (Ppm).
     uint256 private constant SCENARIO_SIZE = 0x80;
 
-    /// @notice Allocates a grid and the table of the normal distribution.
+    /// @notice Allocates a grid.
+    /// @param table Address in memory of the table of the normal distribution, `NormalCdf.TABLE`.
     /// @param scenarioCount Number of scenarios.
     /// @param classCount Number of vol classes.
-    function create(uint256 scenarioCount, uint256 classCount) internal pure returns (Grid grid) {
-        uint256 table = NormalCdf.load();
+    function create(uint256 table, uint256 scenarioCount, uint256 classCount)
+        internal
+        pure
+        returns (Grid grid)
+    {
         // Within the block limit no allocation can exceed memory; sizes are small multiples.
         assembly ("memory-safe") {
             grid := mload(0x40)
