@@ -11,7 +11,8 @@ import {CashState, MarginMode, MarketState, Order, Portfolio} from "../types/Typ
 /// function refuses re-entry with `Reentrancy`; the data source's `MissingPrice` and
 /// `MissingCollateralRate` pass through wherever a price is read.
 /// Assumes parameters, market data, risk model and access manager are trusted, the first two to
-/// keep every asset's token and every price once posted.
+/// keep every asset's token and every price once posted, and never to list the settlement token,
+/// or a token twice, as collateral.
 interface IMarginEngine {
     // ------------------------------------------------------------------------------------ errors
 

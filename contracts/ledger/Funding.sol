@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {FixedPoint} from "../math/FixedPoint.sol";
+
+/// @title Funding of perpetuals
+/// @notice Specification, section 5.
+library Funding {
+    uint256 private constant PERIOD_SECONDS = 8 hours;
+
+    /// @notice Funding index after `elapsedSeconds` at one mark and index price.
+    /// @param fundingIndex Index so far, USD per unit, signed.
+    /// @param mark Mark price, below 2^96.
+    /// @param index Index price, in (0, 2^96).
+    /// @param fundingCap Greatest rate per eight hours, at most 0.1.
+    /// @return The new index, rounded down.
+    function accrue(
+        int256 fundingIndex,
+        uint256 mark,
+        uint256 index,
+        uint256 fundingCap,
+        uint256 elapsedSeconds
+    ) internal pure returns (int256) {
+        int256 cap = int256(fundingCap);
+        int256 premium = FixedPoint.divToZero(int256(mark) - int256(index), int256(index));
+        if (premium > cap) premium = cap;
+        if (premium < -cap) premium = -cap;
+        // index < 2^96, abs(premium) < 2^57, elapsedSeconds < 2^40.
+        int256 payment = int256(index) * premium * int256(elapsedSeconds);
+        return fundingIndex + FixedPoint.floorDiv(payment, int256(1e18 * PERIOD_SECONDS));
+    }
+}
