@@ -1,0 +1,168 @@
+"""The market as arrays: parameters, spot prices, slices, collateral rates.
+
+Rows of `Underlyings` are called u below, rows of `Slices` x, rows of `Assets` a, scenarios j. All
+floats are float64 in natural units (USD, units, fractions); WAD is divided out once, on the way in.
+
+Source: specification, sections 7 and 13.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+WAD = 10**18
+PPM = 10**6
+
+
+class Globals(NamedTuple):
+    """Parameters common to all underlyings, floats; `minimum_tau_seconds` in seconds."""
+
+    maintenance_factor: float
+    initial_factor: float
+    vol_exponent_short: float
+    vol_exponent_long: float
+    minimum_tau_seconds: float
+    profit_weight: float
+    profit_cap: float
+
+
+class Scenarios(NamedTuple):
+    """Scenario grid, each of shape (scenarios,): x, y and ω."""
+
+    price_move: np.ndarray
+    vol_move: np.ndarray
+    weight: np.ndarray
+
+
+class Underlyings(NamedTuple):
+    """Spot market and parameters, each of shape (underlyings,)."""
+
+    underlying: np.ndarray
+    group: np.ndarray
+    index: np.ndarray
+    confidence: np.ndarray
+    mark: np.ndarray
+    stable_index: np.ndarray
+    scan_range: np.ndarray
+    vol_range: np.ndarray
+    vol_floor: np.ndarray
+    basis_rate: np.ndarray
+    short_option_rate: np.ndarray
+    concentration_rate: np.ndarray
+    depth: np.ndarray
+    max_oi_multiplier: np.ndarray
+    oi_lower: np.ndarray
+    oi_upper: np.ndarray
+
+
+class Slices(NamedTuple):
+    """Expiries, each of shape (slices,); `underlying` is a row of `Underlyings`, `svi` (slices, 5).
+
+    `settlement_price` is 0 until final. A last, blank row serves instruments without an expiry.
+    """
+
+    underlying: np.ndarray
+    expiry: np.ndarray
+    forward: np.ndarray
+    discount: np.ndarray
+    svi: np.ndarray
+    settlement_price: np.ndarray
+
+
+BLANK = Slices([-1], [0], [1.0], [1.0], [[0.0, 0.0, 0.0, 0.0, 1.0]], [0.0])
+
+
+class Assets(NamedTuple):
+    """Collateral, each of shape (assets,); `underlying` is a row of `Underlyings`, −1 cash-like."""
+
+    asset: np.ndarray
+    underlying: np.ndarray
+    rate: np.ndarray
+    stable_rate: np.ndarray
+    haircut: np.ndarray
+    depeg_rate: np.ndarray
+
+
+class Market(NamedTuple):
+    """Everything but the portfolios; `now` in Unix seconds, `decorrelation` per risk group (8,)."""
+
+    now: int
+    parameters: Globals
+    decorrelation: np.ndarray
+    scenarios: Scenarios
+    underlyings: Underlyings
+    slices: Slices
+    assets: Assets
+
+
+def from_integers(market, unpack_svi):
+    """Arrays of a market given in contract units.
+
+    Parameters
+    ----------
+    market : reference_model.types.Market
+    unpack_svi : callable
+        Packed slice to floats (a, b, ρ, m, σ).
+
+    Returns
+    -------
+    Market
+    """
+    rows = {spot.underlying: row for row, spot in enumerate(market.spots)}
+    return Market(
+        market.now,
+        _globals(market.global_parameters),
+        _wad(market.decorrelations),
+        Scenarios(*(np.array(market.scenarios, float).reshape(-1, 3).T / PPM)),
+        _underlyings(market.spots),
+        _slices(market.slices, rows, unpack_svi),
+        _assets(market.collaterals, rows),
+    )
+
+
+def _wad(values):
+    """Natural units of WAD integers, each correctly rounded."""
+    return np.array([value / WAD for value in values], np.float64)
+
+
+def _ints(values):
+    return np.array(list(values), np.int64)
+
+
+def _globals(parameters):
+    natural = {name: getattr(parameters, name) / WAD for name in Globals._fields}
+    return Globals(**natural | {"minimum_tau_seconds": float(parameters.minimum_tau_seconds)})
+
+
+def _underlyings(spots):
+    in_spot = {"index", "confidence", "mark", "stable_index"}
+    columns = {
+        name: _wad(getattr(spot if name in in_spot else spot.parameters, name) for spot in spots)
+        for name in Underlyings._fields[2:]
+    }
+    ids, groups = (spot.underlying for spot in spots), (spot.parameters.group for spot in spots)
+    return Underlyings(_ints(ids), _ints(groups), **columns)
+
+
+def _slices(slices, rows, unpack_svi):
+    columns = Slices(
+        _ints(rows[each.underlying] for each in slices),
+        _ints(each.expiry for each in slices),
+        _wad(each.forward for each in slices),
+        _wad(each.discount for each in slices),
+        np.array([unpack_svi(each.svi) for each in slices], np.float64).reshape(-1, 5),
+        _wad(each.settlement_price for each in slices),
+    )
+    return Slices(*(np.append(x, blank, axis=0) for x, blank in zip(columns, BLANK, strict=True)))
+
+
+def _assets(collaterals, rows):
+    parameters = [each.parameters for each in collaterals]
+    return Assets(
+        _ints(each.asset for each in collaterals),
+        _ints(rows[each.underlying] if each.underlying else -1 for each in parameters),
+        _wad(each.rate for each in collaterals),
+        _wad(each.stable_rate for each in collaterals),
+        _wad(each.haircut for each in parameters),
+        _wad(each.depeg_rate for each in parameters),
+    )

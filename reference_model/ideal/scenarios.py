@@ -1,0 +1,228 @@
+"""Scenario losses: the grid, the volatility shock, and every instrument priced in every scenario.
+
+Instruments are shared by all accounts, so each is priced once, per unit of size. Axes: j scenarios,
+u underlyings, x slices, i instruments.
+
+Source: specification, section 8.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from reference_model.ideal import black76, svi
+from reference_model.ideal.instruments import Kind
+
+MIN_MOVE = 0.01
+MAX_DEVIATION = 16.0
+KERNEL_ERROR = 1e-12
+ROUNDING_ALLOWANCE = 32e-18
+THIRTY_DAYS_SECONDS = 30 * 86_400
+YEAR_SECONDS = 365 * 86_400
+
+
+class InstrumentRisk(NamedTuple):
+    """Instruments priced in all scenarios, per unit of size.
+
+    Attributes
+    ----------
+    underlying : ndarray of int64, shape (instruments,)
+        Row of the market's underlyings.
+    bucket : ndarray of int64
+        Column of `bucket_time`.
+    value : ndarray of float64
+        USD; without the quote of a linear position.
+    delta : ndarray of float64
+        Dollar delta, USD.
+    notional : ndarray of float64
+        ``F·D`` of an option in the scenarios, else 0; USD.
+    is_live_option : ndarray of bool
+        Whether an option is in the scenarios.
+    pnl : ndarray of float64, shape (scenarios, instruments)
+        Weighted profit and loss, USD.
+    worst_long, worst_short : ndarray of float64, shape (instruments,)
+        Worst weighted loss of one unit held or owed, USD, at least 0.
+    bucket_time : ndarray of float64, shape (underlyings, buckets)
+        Seconds from now to a bucket's expiry, ascending; 0 in column 0, the last one repeated.
+    """
+
+    underlying: np.ndarray
+    bucket: np.ndarray
+    value: np.ndarray
+    delta: np.ndarray
+    notional: np.ndarray
+    is_live_option: np.ndarray
+    pnl: np.ndarray
+    worst_long: np.ndarray
+    worst_short: np.ndarray
+    bucket_time: np.ndarray
+
+
+class _Terms(NamedTuple):
+    """What an instrument is priced from, each of shape (instruments,)."""
+
+    underlying: np.ndarray
+    slice: np.ndarray
+    settled: np.ndarray
+    live: np.ndarray
+    price: np.ndarray
+    discount: np.ndarray
+    settlement_price: np.ndarray
+
+
+def moves(market):
+    """Price after over price before, ``m = max(1 + x·R_u, 0.01)``; shape (j, u)."""
+    moved = 1 + market.scenarios.price_move[:, None] * market.underlyings.scan_range
+    return np.maximum(moved, MIN_MOVE)
+
+
+def vol_multiplier(vol_move, vol_range, tau_seconds, parameters):
+    """Factor on the deviation, ``max(0, 1 + y·ν·(30 days/max(τ, τ_min))^p)``.
+
+    Parameters
+    ----------
+    vol_move, vol_range, tau_seconds : array_like of float64
+        y, ν and time to expiry; they broadcast.
+    parameters : Globals
+        Takes ``p_short`` below 30 days and ``p_long`` from there on.
+    """
+    tau = np.asarray(tau_seconds, float)
+    p = np.where(
+        tau < THIRTY_DAYS_SECONDS, parameters.vol_exponent_short, parameters.vol_exponent_long
+    )
+    scale = (THIRTY_DAYS_SECONDS / np.maximum(tau, parameters.minimum_tau_seconds)) ** p
+    return np.maximum(1 + vol_move * vol_range * scale, 0.0)
+
+
+def shocked_deviation(deviation, multiplier, vol_floor, tau_seconds):
+    """``s_y = max(σ_min·√τ, s·multiplier)``, at most `MAX_DEVIATION`."""
+    floor = vol_floor * np.sqrt(np.asarray(tau_seconds) / YEAR_SECONDS)
+    return np.minimum(np.maximum(floor, deviation * multiplier), MAX_DEVIATION)
+
+
+def price(market, instruments):
+    """Value, delta and scenario losses of each instrument, per unit of size.
+
+    Parameters
+    ----------
+    market : reference_model.ideal.market.Market
+    instruments : reference_model.ideal.instruments.Instruments
+
+    Returns
+    -------
+    InstrumentRisk
+    """
+    terms = _terms(market, instruments)
+    value, delta, pnl = _price_linear(market, terms)
+    options = np.flatnonzero(instruments.is_option & ~terms.settled)
+    chosen = [_take(each, options) for each in (instruments, terms)]
+    value[options], delta[options], pnl[:, options] = _price_options(market, *chosen)
+    settled = np.flatnonzero(terms.settled)
+    value[settled] = _payoff(*(_take(each, settled) for each in (instruments, terms)))
+    delta[settled] = pnl[:, settled] = 0
+    is_live_option = instruments.is_option & ~terms.settled
+    bucket, bucket_time = _buckets(market, terms, instruments)
+    return InstrumentRisk(
+        terms.underlying,
+        bucket,
+        value,
+        delta,
+        np.where(is_live_option, terms.price * terms.discount, 0.0),
+        is_live_option,
+        pnl,
+        np.max(-pnl, axis=0, initial=0),
+        np.max(pnl, axis=0, initial=0),
+        bucket_time,
+    )
+
+
+def _take(arrays, rows):
+    return type(arrays)(*(column[rows] for column in arrays))
+
+
+def _terms(market, instruments):
+    """Underlying row, slice row and prices of each instrument; see `_Terms`."""
+    row_of = {int(u): row for row, u in enumerate(market.underlyings.underlying)}
+    underlying = np.array([row_of[int(u)] for u in instruments.underlying], np.int64)
+    keys = zip(market.slices.underlying.tolist(), market.slices.expiry.tolist(), strict=True)
+    slice_of = {key: row for row, key in enumerate(keys)}
+    dated = zip(underlying.tolist(), instruments.expiry.tolist(), strict=True)
+    slice_row = np.array([slice_of[key] if key[1] else -1 for key in dated], np.int64)
+    expired = (slice_row >= 0) & (instruments.expiry <= market.now)
+    settlement = np.where(expired, market.slices.settlement_price[slice_row], 0)
+    live = (slice_row >= 0) & ~expired
+    spot = np.where(
+        slice_row < 0, market.underlyings.mark[underlying], market.underlyings.index[underlying]
+    )
+    return _Terms(
+        underlying,
+        slice_row,
+        settlement > 0,
+        live,
+        np.where(live, market.slices.forward[slice_row], spot),
+        np.where(live, market.slices.discount[slice_row], 1.0),
+        settlement,
+    )
+
+
+def _price_linear(market, terms):
+    """Price, dollar delta and weighted P&L as if every instrument were a perpetual or a future."""
+    weighted = market.scenarios.weight[:, None] * (moves(market) - 1)
+    return terms.price.copy(), terms.price.copy(), weighted[:, terms.underlying] * terms.price
+
+
+def _price_options(market, instruments, terms):
+    """Value, dollar delta and weighted P&L of options that are in the scenarios.
+
+    With ``N = F·D`` and the call value c per unit of N the P&L is ``ω·N·(c_j − c_0)``, less
+    ``ω·N·(m_j − 1)`` for a put, which is the call less ``D·(F − K)``.
+    """
+    moved = moves(market)[:, terms.underlying]
+    log_moneyness = np.log(terms.price / instruments.strike)
+    deviation, shocked = _deviations(market, instruments, terms, -log_moneyness)
+    after = black76.kernel(log_moneyness, shocked, np.log(moved))
+    change = after - black76.kernel(log_moneyness, deviation)
+    change -= np.where(instruments.is_put, moved - 1, 0)
+    notional = terms.price * terms.discount
+    value = black76.value(
+        terms.price, instruments.strike, deviation, instruments.is_put, terms.discount
+    )
+    delta = notional * (black76.call_delta(log_moneyness, deviation) - instruments.is_put)
+    return value, delta, market.scenarios.weight[:, None] * notional * change
+
+
+def _deviations(market, instruments, terms, log_strike):
+    """Present total deviation (i,) and the shocked one per scenario (j, i); 0 once expired."""
+    deviation = svi.total_deviation(market.slices.svi[terms.slice], log_strike)
+    deviation = np.where(terms.live, np.minimum(deviation, MAX_DEVIATION), 0.0)
+    tau = np.where(terms.live, instruments.expiry - market.now, 1.0)
+    vol_range, vol_floor = (
+        each[terms.underlying]
+        for each in (market.underlyings.vol_range, market.underlyings.vol_floor)
+    )
+    multiplier = vol_multiplier(
+        market.scenarios.vol_move[:, None], vol_range, tau, market.parameters
+    )
+    shocked = shocked_deviation(deviation, multiplier, vol_floor, tau)
+    return deviation, np.where(terms.live, shocked, 0.0)
+
+
+def _payoff(instruments, terms):
+    """Worth of one unit at the settlement price, USD."""
+    price, strike = terms.settlement_price, instruments.strike
+    call, put = np.maximum(price - strike, 0), np.maximum(strike - price, 0)
+    return np.select([instruments.kind == Kind.CALL, instruments.is_put], [call, put], price)
+
+
+def _buckets(market, terms, instruments):
+    """Bucket of each instrument and the time of each bucket; bucket 0 is what has no time left."""
+    count = len(market.underlyings.index)
+    keys = np.stack([terms.underlying, instruments.expiry - market.now], axis=1)
+    unique, inverse = np.unique(keys[terms.live], axis=0, return_inverse=True)
+    first = np.searchsorted(unique[:, 0], np.arange(count))
+    rank = np.arange(len(unique)) - first[unique[:, 0]] + 1
+    time = np.zeros((count, rank.max(initial=0) + 1))
+    time[unique[:, 0], rank] = unique[:, 1]
+    bucket = np.zeros(len(terms.live), np.int64)
+    bucket[terms.live] = rank[inverse.reshape(-1)]
+    return bucket, np.maximum.accumulate(time, axis=1)
