@@ -1,10 +1,10 @@
 """Properties of the ideal requirement, equity and health: what margin must do in any code."""
 
-import ideal_market as small
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model import ideal_market as small
 
 from reference_model.ideal import funding, interest, margin, scenarios
 from reference_model.ideal.instruments import Kind

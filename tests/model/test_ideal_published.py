@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ideal_market import BTC, DAY, NOW, PARAMETERS, books, grid, market
+from model.ideal_market import BTC, DAY, NOW, PARAMETERS, books, grid, market
 
 from reference_model.ideal import black76, margin, scenarios
 from reference_model.ideal.market import Scenarios
