@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Token} from "./Token.sol";
+import {MockToken} from "./MockToken.sol";
 
 /// @title Token that keeps one percent of every transfer
-contract FeeToken is Token {
-    constructor(string memory symbol_, uint8 decimals_) Token(symbol_, decimals_) {}
+contract FeeToken is MockToken {
+    constructor(string memory name_, string memory symbol_, uint8 decimals_)
+        MockToken(name_, symbol_, decimals_)
+    {}
 
     function _update(address from, address to, uint256 amountRaw) internal override {
         super._update(from, to, amountRaw);

@@ -5,10 +5,12 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
 /// @title Token of any decimals that anyone may mint
 /// @notice For tests, demonstrations and testnets.
-contract Token is ERC20 {
+contract MockToken is ERC20 {
     uint8 private immutable _decimals;
 
-    constructor(string memory symbol_, uint8 decimals_) ERC20(symbol_, symbol_) {
+    constructor(string memory name_, string memory symbol_, uint8 decimals_)
+        ERC20(name_, symbol_)
+    {
         _decimals = decimals_;
     }
 
