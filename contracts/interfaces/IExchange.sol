@@ -43,9 +43,9 @@ interface IExchange {
 
     /// @notice Checks two orders, records their fill and returns it. For the engine alone, which is
     /// where one calls it: the arguments are those of `IMarginEngine.matchOrders`.
-    /// @dev Errors: `OnlyEngine`, `OrdersDoNotMatch`, `PriceNotAcceptable`; then of the maker's order,
-    /// then the taker's: `InvalidAccount`, `NotAuthorised`, `OrderExpired`, `OrderCancelled`,
-    /// `OrderOverfilled`, `InvalidSignature`.
+    /// @dev Errors: `OnlyEngine`, `OrdersDoNotMatch`, `PriceNotAcceptable`; then of the maker's
+    /// order, then the taker's: `InvalidAccount`, `NotAuthorised`, `OrderExpired`,
+    /// `OrderCancelled`, `OrderOverfilled`, `InvalidSignature`.
     function matchOrders(
         Order calldata maker,
         bytes calldata makerSignature,

@@ -5,14 +5,13 @@ import {IExchange} from "./IExchange.sol";
 import {CashState, MarginMode, MarketState, Order, Portfolio} from "../types/Types.sol";
 
 /// @title The ledger of accounts, collateral, cash and positions
-/// @notice Specification, sections 2 to 6, 11 and 12. `account` is `uint160(owner) << 8 | subId` and
-/// needs no opening. Amounts are WAD unless their name ends in `Raw` (a token's smallest unit);
+/// @notice Specification, sections 2 to 6, 11 and 12. `account` is `uint160(owner) << 8 | subId`
+/// and needs no opening. Amounts are WAD unless their name ends in `Raw` (a token's smallest unit);
 /// signed values are positive when the account owns and negative when it owes. Every state-changing
 /// function refuses re-entry with `Reentrancy`; the data source's `MissingPrice` and
-/// `MissingCollateralRate` pass through wherever a price is read.
-/// Assumes parameters, market data, risk model and access manager are trusted, the first two to
-/// keep every asset's token and every price once posted, and never to list the settlement token,
-/// or a token twice, as collateral.
+/// `MissingCollateralRate` pass through wherever a price is read. Assumes parameters, market data,
+/// risk model and access manager are trusted, the first two to keep every asset's token and every
+/// price once posted, and never to list the settlement token, or a token twice, as collateral.
 interface IMarginEngine {
     // ------------------------------------------------------------------------------------ errors
 
@@ -161,8 +160,8 @@ interface IMarginEngine {
     /// @param account Account credited.
     /// @param asset 0 for the settlement token, which becomes cash; else a collateral id.
     /// @param amountRaw Tokens pulled from the caller, who must have approved them.
-    /// @dev Errors: `InvalidAccount`, `ZeroAmount`, `UnknownAsset`, `AssetDisabled`, `CollateralCap`,
-    /// `TransferMismatch`, `TokenShortfall`, `CashOverflow`.
+    /// @dev Errors: `InvalidAccount`, `ZeroAmount`, `UnknownAsset`, `AssetDisabled`,
+    /// `CollateralCap`, `TransferMismatch`, `TokenShortfall`, `CashOverflow`.
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external;
 
     /// @notice Withdraws tokens; cash may become a loan against collateral and is debited rounded
@@ -171,9 +170,9 @@ interface IMarginEngine {
     /// @param asset 0 for the settlement token, else a collateral id.
     /// @param amountRaw Tokens sent.
     /// @param to Receiver.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `UnknownAsset`, `InsufficientCash`,
-    /// `InsufficientCollateral`, `CashOverflow`, `TransferMismatch`, and those of admission:
-    /// `StalePrice`, `BelowInitialMargin`, `UnrealisedProfitWithdrawal`.
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `UnknownAsset`,
+    /// `InsufficientCash`, `InsufficientCollateral`, `CashOverflow`, `TransferMismatch`, and those
+    /// of admission: `StalePrice`, `BelowInitialMargin`, `UnrealisedProfitWithdrawal`.
     function withdraw(uint256 account, uint8 asset, uint256 amountRaw, address to) external;
 
     /// @notice Fills two signed orders against each other at the maker's price. Anyone may call.
@@ -184,9 +183,9 @@ interface IMarginEngine {
     /// @param taker Order whose limit admits that price.
     /// @param takerSignature The same for the taker.
     /// @param size Units filled, unsigned; a multiple of the underlying's lot size.
-    /// @dev Errors: those of `IExchange.matchOrders`, then `UnknownInstrument`, `InstrumentExpired`,
-    /// `InvalidSize`, `InvalidPrice`, `PositionOverflow`, `ReduceOnly`, `TooManyPositions`,
-    /// `CashOverflow`, `OpenInterestCap`, and those of admission.
+    /// @dev Errors: those of `IExchange.matchOrders`, then `UnknownInstrument`,
+    /// `InstrumentExpired`, `InvalidSize`, `InvalidPrice`, `PositionOverflow`, `ReduceOnly`,
+    /// `TooManyPositions`, `CashOverflow`, `OpenInterestCap`, and those of admission.
     function matchOrders(
         Order calldata maker,
         bytes calldata makerSignature,
@@ -198,7 +197,8 @@ interface IMarginEngine {
     /// @notice Turns expired positions into claims and profit and loss into cash, losses first, as
     /// far as collateral covers the losses and the pools the profits. Anyone may call, for any
     /// account: equity does not change but for rounding against the account.
-    /// @dev Errors: `InvalidAccount`; `CashOverflow`, `PositionOverflow` at the edges of the fields.
+    /// @dev Errors: `InvalidAccount`; `CashOverflow`, `PositionOverflow` at the edges of the
+    /// fields.
     function settle(uint256 account) external;
 
     /// @notice Accrues interest, and funding of one underlying. Anyone may call.
@@ -221,8 +221,8 @@ interface IMarginEngine {
 
     /// @notice Sends fees earned to a receiver. Restricted by the access manager.
     /// @param amountRaw Tokens sent; fees are debited rounded up.
-    /// @dev Errors: `AccessManagedUnauthorized`, `ZeroAmount`, `InsufficientFees`, `InsufficientCash`,
-    /// `TransferMismatch`.
+    /// @dev Errors: `AccessManagedUnauthorized`, `ZeroAmount`, `InsufficientFees`,
+    /// `InsufficientCash`, `TransferMismatch`.
     function collectFees(address to, uint256 amountRaw) external;
 
     // ------------------------------------------------------------------------------------- views

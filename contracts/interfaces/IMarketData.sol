@@ -12,6 +12,7 @@ interface IMarketData {
     error MissingCollateralRate(uint8 asset);
 
     /// @notice Spot market of an underlying.
+    /// @param underlying Underlying.
     /// @return index Index price, above zero, below 2^96.
     /// @return confidence Half-width of the price interval, USD.
     /// @return mark Mark price of the perpetual, above zero, below 2^96.
@@ -29,6 +30,8 @@ interface IMarketData {
         );
 
     /// @notice Forward market of one expiry of an underlying.
+    /// @param underlying Underlying.
+    /// @param expiry Expiry, seconds.
     /// @return forward Forward price, above zero, below 2^96.
     /// @return discount Discount factor in (0, 1].
     /// @return svi Packed SVI slice (specification, Mathematics).
@@ -39,6 +42,9 @@ interface IMarketData {
         returns (uint256 forward, uint256 discount, uint256 svi, uint256 timestamp);
 
     /// @notice Final settlement price of an expiry; zero until it is known.
+    /// @param underlying Underlying.
+    /// @param expiry Expiry, seconds.
+    /// @return price Settlement price.
     function settlementPrice(uint8 underlying, uint32 expiry)
         external
         view
@@ -46,6 +52,7 @@ interface IMarketData {
 
     /// @notice Conversion rate of a collateral asset: units of its underlying per whole token, or
     /// USD per whole token if it is cash-like.
+    /// @param asset Collateral asset.
     /// @return rate Current rate.
     /// @return stableRate Rate-limited rate.
     /// @return timestamp Time of the oldest input, seconds.

@@ -10,15 +10,19 @@ import {Assessment, Breakdown, Portfolio} from "../types/Types.sol";
 interface IRiskModel {
     /// @notice Equity and requirement.
     /// @param portfolio Account, up to date.
+    /// @return assessment Both, and the state that follows.
     function assess(Portfolio calldata portfolio)
         external
         view
         returns (Assessment memory assessment);
 
     /// @notice The same computation with every intermediate.
+    /// @param portfolio Account, up to date.
+    /// @return Requirement and equity, with all they are made of.
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
 
     /// @notice Haircut value of collateral at maintenance prices, USD, rounded down.
     /// @param collateral As in `Portfolio.collateral`.
+    /// @return Value, USD.
     function collateralValue(uint256[] calldata collateral) external view returns (uint256);
 }

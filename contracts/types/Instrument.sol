@@ -55,7 +55,8 @@ library Instrument {
         uint8 u = underlying(instrument);
         uint32 t = expiry(instrument);
         uint64 k = uint64(instrument >> 16);
-        uint128 canonical = isOption(instrument) ? option(u, t, k, isPut(instrument)) : future(u, t);
+        uint128 canonical =
+            isOption(instrument) ? option(u, t, k, isPut(instrument)) : future(u, t);
         bool complete = u != 0 && (!isOption(instrument) || (t != 0 && k != 0));
         if (!complete || canonical != instrument) revert UnknownInstrument(instrument);
     }

@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import {Instrument} from "./Instrument.sol";
 
 /// @title Packed positions
-/// @notice One storage slot each (specification, section 3). An option holds its size in bits 0-127;
-/// a linear position its size in bits 112-207 and its quote in bits 0-111.
+/// @notice One storage slot each (specification, section 3). An option holds its size in bits
+/// 0-127; a linear position its size in bits 112-207 and its quote in bits 0-111.
 library Position {
     using Instrument for uint128;
 

@@ -51,7 +51,8 @@ struct Assessment {
     uint256 oldestTimestamp;
 }
 
-/// @notice Every intermediate of a requirement for one underlying (specification, sections 8 and 9).
+/// @notice Every intermediate of a requirement for one underlying (specification, sections 8 and
+/// 9).
 /// @param underlying Underlying id.
 /// @param netted Weighted profit and loss per scenario, USD, signed.
 /// @param worstLoss W: worst netted loss, including the kernel's error bound.
