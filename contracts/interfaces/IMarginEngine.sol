@@ -107,7 +107,11 @@ interface IMarginEngine {
     /// @notice Tokens left.
     /// @param cashChange Debited from cash, WAD, unsigned; zero for collateral.
     event Withdrawn(
-        uint256 indexed account, uint8 indexed asset, address to, uint256 amountRaw, uint256 cashChange
+        uint256 indexed account,
+        uint8 indexed asset,
+        address to,
+        uint256 amountRaw,
+        uint256 cashChange
     );
 
     /// @notice Interest was added to cash; the interest pool changed by the opposite.
