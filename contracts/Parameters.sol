@@ -72,10 +72,10 @@ contract Parameters is IParameters, AccessManaged {
     );
 
     /// @notice The underlying has never been listed.
-    error UnknownUnderlying(uint8 underlying);
+    error UnderlyingNotListed(uint8 underlying);
 
     /// @notice The collateral asset has never been listed.
-    error UnknownAsset(uint8 asset);
+    error AssetNotListed(uint8 asset);
 
     /// @notice A value that open accounts rely on cannot change any more.
     error FixedOnceListed(bytes32 name, uint256 current, uint256 proposed);
@@ -176,7 +176,7 @@ contract Parameters is IParameters, AccessManaged {
     /// a guardian may be allowed to stop at once, to resume takes `setUnderlyingParameters`.
     function haltIncreases(uint8 underlying) external restricted {
         UnderlyingParameters memory old = _underlyings[underlying];
-        if (!old.listed) revert UnknownUnderlying(underlying);
+        if (!old.listed) revert UnderlyingNotListed(underlying);
         UnderlyingParameters memory parameters = _underlyings[underlying];
         parameters.reduceOnly = true;
         _storeUnderlying(underlying, old, parameters);
@@ -185,7 +185,7 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice Lists expiries for an underlying. Those that have passed make room.
     /// @param expiries_ Unix seconds, on the hour, ahead by no more than `MAX_TENOR_SECONDS`.
     function listExpiries(uint8 underlying, uint32[] calldata expiries_) external restricted {
-        if (!_underlyings[underlying].listed) revert UnknownUnderlying(underlying);
+        if (!_underlyings[underlying].listed) revert UnderlyingNotListed(underlying);
         _dropPassedExpiries(underlying);
         for (uint256 i = 0; i < expiries_.length; ++i) {
             uint32 expiry = expiries_[i];
@@ -223,7 +223,7 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice Stops deposits of an asset; like `haltIncreases`, without a way back here.
     function haltDeposits(uint8 asset) external restricted {
         CollateralParameters memory old = _collaterals[asset];
-        if (old.token == address(0)) revert UnknownAsset(asset);
+        if (old.token == address(0)) revert AssetNotListed(asset);
         CollateralParameters memory parameters = _collaterals[asset];
         parameters.enabled = false;
         _storeCollateral(asset, old, parameters);
@@ -419,7 +419,7 @@ contract Parameters is IParameters, AccessManaged {
         _requireInRange("asset", asset, 1, MAX_ASSET);
         _requireInRange("decimals", p.decimals, 0, 24);
         if (p.underlying != 0 && !_underlyings[p.underlying].listed) {
-            revert UnknownUnderlying(p.underlying);
+            revert UnderlyingNotListed(p.underlying);
         }
         _requireInRange("haircut", p.haircut, 0, 1e18 - 1);
         // Only what is meant to be worth a fixed price can depart from it.

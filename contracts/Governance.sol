@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
+
+/// @title Who may do what, and how long it waits in public
+/// @notice OpenZeppelin's `AccessManager` unchanged; here only its roles get their numbers.
+contract Governance is AccessManager {
+    /// @notice Sets parameters and lists what can be traded; meant to act with a delay.
+    uint64 public constant GOVERNOR = 1;
+
+    /// @notice May only halt: increases of positions, deposits of a collateral asset.
+    uint64 public constant GUARDIAN = 2;
+
+    /// @notice Posts market data.
+    uint64 public constant POSTER = 3;
+
+    /// @notice Collects fees.
+    uint64 public constant TREASURER = 4;
+
+    /// @param admin Grants and revokes the roles.
+    constructor(address admin) AccessManager(admin) {}
+}
