@@ -43,6 +43,11 @@ library FixedPoint {
         return divideUp(a * b, denominator);
     }
 
+    /// @notice floor(a * b / denominator).
+    function mulDivDown(uint256 a, uint256 b, uint256 denominator) internal pure returns (uint256) {
+        return a * b / denominator;
+    }
+
     /// @notice floor(a / b), b above zero.
     function floorDiv(int256 a, int256 b) internal pure returns (int256 quotient) {
         quotient = a / b;
@@ -105,6 +110,11 @@ library FixedPoint {
         return SignedMath.max(a, b);
     }
 
+    /// @notice The value of [low, high] nearest to `a`; low at most high.
+    function clamp(int256 a, int256 low, int256 high) internal pure returns (int256) {
+        return max(low, min(a, high));
+    }
+
     /// @notice Token amount as WAD, rounded down.
     /// @param decimals At most 24.
     function toWadDown(uint256 amountRaw, uint8 decimals) internal pure returns (uint256) {
@@ -117,6 +127,13 @@ library FixedPoint {
     function toWadUp(uint256 amountRaw, uint8 decimals) internal pure returns (uint256) {
         if (decimals <= 18) return amountRaw * 10 ** (18 - decimals);
         return divideUp(amountRaw, 10 ** (decimals - 18));
+    }
+
+    /// @notice WAD as token amount, rounded down.
+    /// @param decimals At most 24.
+    function toRawDown(uint256 amount, uint8 decimals) internal pure returns (uint256) {
+        if (decimals >= 18) return amount * 10 ** (decimals - 18);
+        return amount / 10 ** (18 - decimals);
     }
 
     /// @notice WAD as token amount, rounded up.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {NormalCdf} from "./NormalCdf.sol";
 import {Transcendental} from "./Transcendental.sol";
 
 /// @notice Memory pointer to the scenarios of one underlying and what has been added to them.
@@ -28,6 +29,12 @@ library ScenarioKernel {
     uint256 internal constant MAX_DEVIATION = 16 * 2 ** 64;
 
     uint256 private constant ONE = 2 ** 64;
+    /// @dev Divided by a deviation in steps: steps per unit of ln(move), X84 over X64.
+    uint256 private constant INVERSE_NUMERATOR = NormalCdf.STEPS_PER_UNIT ** 2 * 2 ** 20;
+    /// @dev Order of a scenario's words.
+    uint256 private constant SCENARIO_MOVE = 0x20;
+    uint256 private constant SCENARIO_PNL = 0x40;
+    uint256 private constant SCENARIO_WEIGHT = 0x60;
 
     /// @dev Byte offsets in a grid: a header, then two words per class, then four per scenario.
     uint256 private constant TABLE = 0x00;
@@ -41,14 +48,18 @@ library ScenarioKernel {
     uint256 private constant LEAST_LINEAR = 0x100;
     uint256 private constant GREATEST_LINEAR = 0x120;
     uint256 private constant HEADER = 0x140;
-    /// @dev A class: address of the end of its scenarios, total deviation (X44).
+    /// @dev A class: address of the end of its scenarios, total deviation s (steps), steps of
+    /// 2^-84 per 2^-64 of ln(move), and where ln(move) = 0 falls in the table (steps).
     uint256 private constant CLASS_SIZE = 0x80;
+    uint256 private constant CLASS_DEVIATION = 0x20;
+    uint256 private constant CLASS_INVERSE = 0x40;
+    uint256 private constant CLASS_CENTRE = 0x60;
     /// @dev A scenario: ln(move) (X64), move (X64), profit and loss of options (2^-64 wei),
     /// weight (Ppm).
     uint256 private constant SCENARIO_SIZE = 0x80;
 
     /// @notice Allocates a grid.
-    /// @param table Address in memory of the table of the normal distribution, `NormalCdf.TABLE`.
+    /// @param table Address in memory of the table of the normal distribution: `NormalCdf.load`.
     /// @param scenarioCount Number of scenarios.
     /// @param classCount Number of vol classes.
     function create(uint256 table, uint256 scenarioCount, uint256 classCount)
@@ -118,18 +129,19 @@ library ScenarioKernel {
 
     /// @notice Sets the shocked total deviation of a vol class for the options added next.
     /// @param c Index of the class.
-    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `gridDeviation`.
+    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `toSteps`.
     function setDeviation(Grid grid, uint256 c, uint256 deviationX64) internal pure {
-        uint256 s = gridDeviation(deviationX64);
+        uint256 s = toSteps(deviationX64);
         assembly ("memory-safe") {
-            mstore(add(add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE)), 0x20), s)
+            let class := add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE))
+            mstore(add(class, CLASS_DEVIATION), s)
         }
     }
 
-    /// @notice Total deviation as the kernel takes it: the multiple of 2^-44 below, at least 2^-44.
-    /// @return X44.
-    function gridDeviation(uint256 deviationX64) internal pure returns (uint256) {
-        return deviationX64 < 2 ** 21 ? 1 : deviationX64 >> 20;
+    /// @notice Total deviation in steps of the table, rounded down, at least one step.
+    function toSteps(uint256 deviationX64) internal pure returns (uint256 steps) {
+        steps = (deviationX64 * NormalCdf.STEPS_PER_UNIT) >> 64;
+        if (steps == 0) steps = 1;
     }
 
     /// @notice Adds an option to every scenario.
@@ -150,90 +162,113 @@ library ScenarioKernel {
         int256 lnRatioX64,
         uint256 deviationX64
     ) internal pure returns (int256 callX64, uint256 callDeltaX64, uint256 ownLoss) {
-        uint256 s = gridDeviation(deviationX64);
+        unchecked {
+            uint256 s = toSteps(deviationX64);
+            uint256 table = _table(grid);
+            int256 u = ((lnRatioX64 * int256(INVERSE_NUMERATOR / s)) >> 84) + int256(s >> 1) + NormalCdf.CENTRE;
+            uint256 y = NormalCdf.cdfAt(table, u);
+            callDeltaX64 = y << 16;
+            uint256 strikePart = strikeRatioX64 * NormalCdf.cdfAt(table, u - int256(s));
+            callX64 = int256((y << 64) - strikePart) >> 48;
+        }
+        _centreClasses(grid, lnRatioX64);
+        ownLoss = _scan(grid, notional, isPut, strikeRatioX64, callX64);
+        _addError(grid, notional, strikeRatioX64);
+    }
+
+    function _table(Grid grid) private pure returns (uint256 table) {
+        assembly ("memory-safe") { table := mload(grid) }
+    }
+
+    function _centreClasses(Grid grid, int256 lnRatioX64) private pure {
+        uint256 numerator = INVERSE_NUMERATOR;
+        int256 centre0 = NormalCdf.CENTRE;
         assembly ("memory-safe") {
-            // Normal distribution at u = (d + 8) * 2^44, X48, saturated outside [-8, 8).
-            function cdf(table, u) -> y {
-                switch shr(48, u)
-                case 0 {
-                    let w := mload(add(table, shl(5, byte(26, u))))
-                    let t := and(u, 0xffffffffff)
-                    y := add(signextend(9, w), mul(t, signextend(4, w)))
-                    y := add(signextend(14, w), mul(t, y))
-                    y := add(signextend(19, w), mul(t, y))
-                    y := add(signextend(24, w), mul(t, y))
-                    y := shr(196, add(w, mul(t, y)))
-                }
-                default { y := shl(48, sgt(u, 0)) }
-            }
-            let table := mload(grid)
-            {
-                let u := add(add(sar(84, mul(lnRatioX64, div(shl(108, 1), s))), shr(1, s)), shl(47, 1))
-                let y := cdf(table, u)
-                callDeltaX64 := shl(16, y)
-                callX64 := sar(48, sub(shl(64, y), mul(strikeRatioX64, cdf(table, sub(u, s)))))
-            }
             let class := mload(add(grid, CLASSES))
-            for { let last := mload(add(grid, SCENARIOS)) } lt(class, last) {
-                class := add(class, CLASS_SIZE)
-            } {
-                let s_ := mload(add(class, 0x20))
-                let inverse := div(shl(108, 1), s_)
-                mstore(add(class, 0x40), inverse)
-                mstore(
-                    add(class, 0x60),
-                    add(add(sar(84, mul(lnRatioX64, inverse)), shr(1, s_)), shl(47, 1))
-                )
+            for { let last := mload(add(grid, SCENARIOS)) } lt(class, last) { class := add(class, CLASS_SIZE) } {
+                let s := mload(add(class, CLASS_DEVIATION))
+                let inverse := div(numerator, s)
+                mstore(add(class, CLASS_INVERSE), inverse)
+                let shift := sar(84, mul(lnRatioX64, inverse))
+                mstore(add(class, CLASS_CENTRE), add(add(shift, shr(1, s)), centre0))
             }
-            // Through memory, lest the optimiser compute them anew in every scenario.
-            mstore(0x00, sub(callX64, shl(64, isPut)))
-            mstore(0x20, shl(48, isPut))
-            let p := mload(add(grid, SCENARIOS))
-            class := mload(add(grid, CLASSES))
-            let worst := 0
-            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
-                let end := mload(class)
-                let inverse := mload(add(class, 0x40))
-                let centre := mload(add(class, 0x60))
-                for {} lt(p, end) { p := add(p, SCENARIO_SIZE) } {
-                    let u := add(centre, sar(84, mul(inverse, mload(p))))
-                    let v := sub(u, mload(add(class, 0x20)))
-                    let y
-                    switch shr(48, or(u, v))
-                    case 0 {
-                        let w := mload(add(table, shl(5, byte(26, u))))
-                        u := and(u, 0xffffffffff)
-                        y := add(signextend(9, w), mul(u, signextend(4, w)))
-                        y := add(signextend(14, w), mul(u, y))
-                        y := add(signextend(19, w), mul(u, y))
-                        y := add(signextend(24, w), mul(u, y))
-                        y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, 0x20)))
-                        w := mload(add(table, shl(5, byte(26, v))))
-                        v := and(v, 0xffffffffff)
-                        u := add(signextend(9, w), mul(v, signextend(4, w)))
-                        u := add(signextend(14, w), mul(v, u))
-                        u := add(signextend(19, w), mul(v, u))
-                        u := add(signextend(24, w), mul(v, u))
-                        y := sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))
-                    }
-                    default {
-                        y := mul(sub(cdf(table, u), mload(0x20)), mload(add(p, 0x20)))
-                        y := sub(y, mul(strikeRatioX64, cdf(table, v)))
-                    }
-                    y := mul(notional, sub(sar(48, y), mload(0x00)))
-                    let sum := add(p, 0x40)
-                    mstore(sum, add(mload(sum), y))
-                    y := mul(y, mload(add(p, 0x60)))
-                    if slt(y, worst) { worst := y }
-                }
-            }
-            ownLoss := sub(0, worst)
-            // Twice the notional error bound's sum: abs(N) * (M + K/F).
+        }
+    }
+
+    function _addError(Grid grid, int256 notional, uint256 strikeRatioX64) private pure {
+        assembly ("memory-safe") {
+            let p := add(grid, NOTIONAL)
             let n := xor(notional, sar(255, notional))
-            p := add(grid, NOTIONAL)
             mstore(p, add(mload(p), mul(add(n, 1), add(mload(add(grid, MAX_MOVE)), strikeRatioX64))))
             p := add(grid, OPTIONS)
             mstore(p, add(mload(p), 1))
+        }
+    }
+
+    function _scan(
+        Grid grid,
+        int256 notional,
+        bool isPut,
+        uint256 strikeRatioX64,
+        int256 callX64
+    ) private pure returns (uint256 ownLoss) {
+        assembly ("memory-safe") {
+            function cdf(table, step) -> y {
+                if slt(step, 0) { leave }
+                if gt(step, 0x257ffffffffffff) { y := 0x1000000000000 leave }
+                let word := mload(add(table, and(shr(43, step), 0x7fe0)))
+                let t := and(step, 0xffffffffffff)
+                y := add(signextend(11, word), mul(t, signextend(5, word)))
+                y := add(signextend(17, word), mul(t, y))
+                y := add(signextend(23, word), mul(t, y))
+                y := shr(196, add(word, mul(t, y)))
+            }
+            mstore(0x00, sub(callX64, shl(64, isPut)))
+            mstore(0x20, shl(48, isPut))
+            let table := mload(grid)
+            let class := mload(add(grid, CLASSES))
+            let p := mload(add(grid, SCENARIOS))
+            let worst := 0
+            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
+                let end := mload(class)
+                let s := mload(add(class, CLASS_DEVIATION))
+                let inverse := mload(add(class, CLASS_INVERSE))
+                let centre := mload(add(class, CLASS_CENTRE))
+                for {} 1 {} {
+                    let u := add(centre, sar(84, mul(inverse, mload(p))))
+                    let v := sub(u, s)
+                    if or(slt(v, 0), gt(u, 0x257ffffffffffff)) {
+                        let y := mul(sub(cdf(table, u), mload(0x20)), mload(add(p, SCENARIO_MOVE)))
+                        y := mul(notional, sub(sar(48, sub(y, mul(strikeRatioX64, cdf(table, v)))), mload(0x00)))
+                        let sum := add(p, SCENARIO_PNL)
+                        mstore(sum, add(mload(sum), y))
+                        y := mul(y, mload(add(p, SCENARIO_WEIGHT)))
+                        if slt(y, worst) { worst := y }
+                        p := add(p, SCENARIO_SIZE)
+                        if eq(p, end) { break }
+                        continue
+                    }
+                    let w := mload(add(table, and(shr(43, u), 0x7fe0)))
+                    u := and(u, 0xffffffffffff)
+                    let y := add(signextend(11, w), mul(u, signextend(5, w)))
+                    y := add(signextend(17, w), mul(u, y))
+                    y := add(signextend(23, w), mul(u, y))
+                    y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, SCENARIO_MOVE)))
+                    w := mload(add(table, and(shr(43, v), 0x7fe0)))
+                    v := and(v, 0xffffffffffff)
+                    u := add(signextend(11, w), mul(v, signextend(5, w)))
+                    u := add(signextend(17, w), mul(v, u))
+                    u := add(signextend(23, w), mul(v, u))
+                    y := mul(notional, sub(sar(48, sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))), mload(0x00)))
+                    let sum := add(p, SCENARIO_PNL)
+                    mstore(sum, add(mload(sum), y))
+                    y := mul(y, mload(add(p, SCENARIO_WEIGHT)))
+                    if slt(y, worst) { worst := y }
+                    p := add(p, SCENARIO_SIZE)
+                    if eq(p, end) { break }
+                }
+            }
+            ownLoss := sub(0, worst)
         }
     }
 

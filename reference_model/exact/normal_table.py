@@ -1,8 +1,8 @@
 """Coefficients of the normal distribution's table, derived from nothing but its definition.
 
-The half line [0, 8) is cut into 128 intervals of 1/16. In each, the distribution is a polynomial of
-degree 5 in tau = 16 * (x - knot) whose coefficients are multiples of 2^-44. The other half follows
-from the symmetry of the distribution. `python -m reference_model.exact.normal_table` rewrites the
+The half line [0, 7.5) is cut into 300 intervals of 1/40. In each, the distribution is a polynomial
+of degree 4 in tau = 40 * (x - knot) whose coefficients are multiples of 2^-52. The other half
+follows from the symmetry of the distribution. `python -m reference_model.exact.normal_table` rewrites the
 table in the Solidity source.
 
 Source: specification, Mathematics, "Normal distribution".
@@ -14,16 +14,15 @@ from pathlib import Path
 
 from mpmath import mp
 
-DEGREE = 5
-INTERVALS_PER_UNIT = 16
-RANGE = 8
-FRACTION_BITS = 44
-LANE_BITS = 40
+DEGREE = 4
+INTERVALS_PER_UNIT = 40
+FRACTION_BITS = 52
+LANE_BITS = 48
 
 _UNIT = 2**FRACTION_BITS
-_HALF_INTERVALS = RANGE * INTERVALS_PER_UNIT
+HALF_INTERVALS = 300
 _PRECISION = 60
-_SOURCE = Path(__file__).parents[2] / "contracts" / "math" / "NormalCdf.sol"
+_SOURCE = Path(__file__).parents[2] / "contracts" / "math" / "NormalTable.sol"
 
 
 def _round(value):
@@ -32,7 +31,7 @@ def _round(value):
 
 
 def knot_value(index):
-    """Distribution at `index` / 16 in units of 2^-44, rounded to nearest."""
+    """Distribution at `index` / 40 in units of 2^-52, rounded to nearest."""
     return _round(mp.ncdf(mp.mpf(index) / INTERVALS_PER_UNIT) * _UNIT)
 
 
@@ -55,7 +54,7 @@ def _chebyshev_nodes(count):
 
 
 def interval_coefficients(index):
-    """Coefficients c_0 .. c_5 of the interval that starts at `index` / 16 >= 0, units of 2^-44.
+    """Coefficients c_0 .. c_4 of the interval that starts at `index` / 40 >= 0, units of 2^-52.
 
     The polynomial is v_i + (v_{i+1} - v_i) * tau + tau * (1 - tau) * q(tau) with the rounded values
     at both knots, so that neighbours meet exactly. The coefficients of q are rounded from the
@@ -76,7 +75,7 @@ def interval_coefficients(index):
         lower = _fit(lambda tau: error * tau * (1 - tau) * tau**power, lambda tau: 0, power)
         bulge[:power] = [q + dq for q, dq in zip(bulge[:power], lower)]
     coefficients = _expand(low, high, bulge)
-    return coefficients if _is_increasing(coefficients) else [low, high - low, 0, 0, 0, 0]
+    return coefficients if _is_increasing(coefficients) else [low, high - low, 0, 0, 0]
 
 
 def _expand(low, high, bulge):
@@ -112,15 +111,15 @@ def _mirror(coefficients):
 
 
 def pack(coefficients):
-    """One table word: the signed coefficients, c_5 lowest, 40 bits apart, modulo 2^256."""
+    """One table word: the signed coefficients, c_4 lowest, 48 bits apart, modulo 2^256."""
     for c in coefficients[1:]:
         assert -(2 ** (LANE_BITS - 1)) < c < 2 ** (LANE_BITS - 1)
     return sum(c << LANE_BITS * (DEGREE - k) for k, c in enumerate(coefficients)) % 2**256
 
 
 def table():
-    """All words, for the intervals from -8 to 8."""
+    """All words, for the intervals from -7.5 to 7.5."""
     with mp.workdps(_PRECISION):
-        upper = [interval_coefficients(i) for i in range(_HALF_INTERVALS)]
+        upper = [interval_coefficients(i) for i in range(HALF_INTERVALS)]
     lower = [_mirror(c) for c in reversed(upper)]
     return [pack(c) for c in lower + upper]
