@@ -162,8 +162,8 @@ def margin(market, risk, portfolios, keep_scenarios=False):
     Margin
     """
     values, initial_values = collateral_values(market, portfolios.collateral)
-    spot = _by_underlying(market, values)
-    cells = _Cells(portfolios, risk)
+    spot = by_underlying(market, values)
+    cells = Cells(portfolios, risk)
     error = scenarios.KERNEL_ERROR * cells.total(np.abs(portfolios.size), risk.notional)
     error += scenarios.ROUNDING_ALLOWANCE * cells.total(1, risk.is_live_option.astype(float))
     scan = _scan(market, risk, portfolios, cells, spot, keep_scenarios)
@@ -174,13 +174,13 @@ def margin(market, risk, portfolios, keep_scenarios=False):
     return _totals(market, portfolios, underlyings, group_risk, derivative, values, initial_values)
 
 
-def _sums(index, values, shape):
+def sums(index, values, shape):
     """Sum of the values by flat index into an array of the given shape, float64."""
     total = np.bincount(index, values, int(np.prod(shape)))
     return total.astype(np.float64, copy=False).reshape(shape)
 
 
-class _Cells:
+class Cells:
     """Sums of entries by account and underlying."""
 
     def __init__(self, portfolios, risk):
@@ -192,7 +192,7 @@ class _Cells:
         """``Σ weight_e · per_unit[instrument_e]``, shape (p, u)."""
         terms = per_unit.take(self.instrument)
         terms *= weight
-        return _sums(self.cell, terms, self.shape)
+        return sums(self.cell, terms, self.shape)
 
 
 def collateral_values(market, balances):
@@ -215,7 +215,7 @@ def collateral_values(market, balances):
     )
 
 
-def _by_underlying(market, values):
+def by_underlying(market, values):
     """Value of the collateral that follows each underlying, shape (p, u)."""
     return values @ (market.assets.underlying[:, None] == np.arange(len(market.underlyings.index)))
 
@@ -289,8 +289,8 @@ def concentration(exposure, rate, depth):
 def _open_interest_rate(market, portfolios):
     """``φ_IM · maxOiMultiplier · clamp((OI − lower)/(upper − lower), 0, 1)``, shape (p, u)."""
     u = market.underlyings
-    one_side = portfolios.open_interest / 2
-    ramp = np.clip((one_side - u.oi_lower) / (u.oi_upper - u.oi_lower), 0, 1)
+    above, width = portfolios.open_interest / 2 - u.oi_lower, u.oi_upper - u.oi_lower
+    ramp = np.where(above < width, np.maximum(above, 0) / np.where(width > 0, width, 1), 1.0)
     return market.parameters.initial_factor * u.max_oi_multiplier * ramp
 
 
@@ -304,8 +304,8 @@ def _basis_charge(market, risk, portfolios, spot, error):
     width = shape[1] * shape[2]
     column = (risk.underlying * shape[2] + risk.bucket)[portfolios.instrument]
     flat = portfolios.account * width + column
-    by_bucket = _sums(flat, risk.delta[portfolios.instrument] * portfolios.size, shape)
-    held = _sums(flat, None, shape) > 0
+    by_bucket = sums(flat, risk.delta[portfolios.instrument] * portfolios.size, shape)
+    held = sums(flat, None, shape) > 0
     by_bucket[:, :, 0] += spot
     before = np.cumsum(by_bucket, axis=2)[:, :, :-1]
     after = np.cumsum(by_bucket[:, :, ::-1], axis=2)[:, :, -2::-1]
@@ -319,7 +319,7 @@ def _basis_charge(market, risk, portfolios, spot, error):
 def _derivative_value(risk, portfolios):
     """``Σ size·value + quote`` per account, USD, signed, without the error."""
     worth = portfolios.size * risk.value[portfolios.instrument] + portfolios.quote
-    return _sums(portfolios.account, worth, len(portfolios.cash))
+    return sums(portfolios.account, worth, len(portfolios.cash))
 
 
 def _totals(market, portfolios, underlyings, group_risk, derivative, values, initial_values):

@@ -58,7 +58,7 @@ class InstrumentRisk(NamedTuple):
     bucket_time: np.ndarray
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """What an instrument is priced from, each of shape (instruments,)."""
 
     underlying: np.ndarray
@@ -112,7 +112,7 @@ def price(market, instruments):
     -------
     InstrumentRisk
     """
-    terms = _terms(market, instruments)
+    terms = find_terms(market, instruments)
     value, delta, pnl = _price_linear(market, terms)
     options = np.flatnonzero(instruments.is_option & ~terms.settled)
     chosen = [_take(each, options) for each in (instruments, terms)]
@@ -140,8 +140,8 @@ def _take(arrays, rows):
     return type(arrays)(*(column[rows] for column in arrays))
 
 
-def _terms(market, instruments):
-    """Underlying row, slice row and prices of each instrument; see `_Terms`."""
+def find_terms(market, instruments):
+    """Look up underlying row, slice row and prices of each instrument; see `Terms`."""
     row_of = {int(u): row for row, u in enumerate(market.underlyings.underlying)}
     underlying = np.array([row_of[int(u)] for u in instruments.underlying], np.int64)
     keys = zip(market.slices.underlying.tolist(), market.slices.expiry.tolist(), strict=True)
@@ -154,7 +154,7 @@ def _terms(market, instruments):
     spot = np.where(
         slice_row < 0, market.underlyings.mark[underlying], market.underlyings.index[underlying]
     )
-    return _Terms(
+    return Terms(
         underlying,
         slice_row,
         settlement > 0,
@@ -179,7 +179,7 @@ def _price_options(market, instruments, terms):
     """
     moved = moves(market)[:, terms.underlying]
     log_moneyness = np.log(terms.price / instruments.strike)
-    deviation, shocked = _deviations(market, instruments, terms, -log_moneyness)
+    deviation, shocked = deviations(market, instruments, terms, -log_moneyness)
     after = black76.kernel(log_moneyness, shocked, np.log(moved))
     change = after - black76.kernel(log_moneyness, deviation)
     change -= np.where(instruments.is_put, moved - 1, 0)
@@ -191,7 +191,7 @@ def _price_options(market, instruments, terms):
     return value, delta, market.scenarios.weight[:, None] * notional * change
 
 
-def _deviations(market, instruments, terms, log_strike):
+def deviations(market, instruments, terms, log_strike):
     """Present total deviation (i,) and the shocked one per scenario (j, i); 0 once expired."""
     deviation = svi.total_deviation(market.slices.svi[terms.slice], log_strike)
     deviation = np.where(terms.live, np.minimum(deviation, MAX_DEVIATION), 0.0)

@@ -1,0 +1,261 @@
+"""How far the ideal layer may be from the exact one, derived and not fitted.
+
+Both evaluate the same formulas, the ideal layer in float64 with unit roundoff ε/2, the exact one in
+integers with the stated errors of its mathematics. Per account the allowance is a sum over
+positions, each in proportion to its notional ``n = |size|·price``:
+
+* *Kernel.* The exact layer's call value, change of it, and Φ(d1) are within `KERNEL_ERROR`.
+  `black76.kernel` is within ``8ε·(1 + s²/4)·m`` (measured in its test), that is ``520ε·m`` up to
+  `MAX_DEVIATION` = 16.
+* *Moneyness.* ``x = ln(F/K)`` of two rounded floats is within ``ε·(2 + |x|)``; since
+  ``0 ≤ ∂c/∂x ≤ m`` so is c, times m. Likewise ``0 ≤ ∂c/∂m ≤ 1`` for the rounding of m.
+* *Deviation.* Rounding of a sum of terms leaves the total variance w within ``8ε`` of their
+  magnitude, plus the exact layer's `VARIANCE_ERROR`; that is δw, and ``δs = min(√δw, δw/s)``. A
+  shock v multiplies it, and adds ``20ε·(1 + |y·ν·f|)`` relative. ``0 ≤ ∂c/∂s = m·φ(d1) ≤ 0.4·m``.
+* *Delta.* ``|δΦ(d1)| ≤ φ(d1)·(δx/s + |d2|·δs/s)``, never more than 1.
+* *Sums* of k terms lose less than ``k·ε`` times the sum of their magnitudes.
+* *Integer rounding* costs a wei per operation, times what is multiplied with it afterwards.
+
+Requirements are Lipschitz in these: a maximum, a minimum and a clamp with constant 1, each charge
+with its rate. All results have the shape of the values they belong to.
+
+Source: specification, sections 8 to 10 and Mathematics; N. J. Higham, "Accuracy and stability of
+numerical algorithms" (2002), chapters 3 and 4.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from reference_model.ideal import black76, margin, scenarios
+
+EPS = float(np.finfo(np.float64).eps)
+WEI = 1e-18
+KERNEL_ROUNDING = 1000 * EPS
+VARIANCE_ERROR = 2.0**-60
+THIRTY_DAYS_SECONDS = 30 * 86_400
+
+
+class _PerUnit(NamedTuple):
+    """Allowance per unit of size, USD, shape (instruments,)."""
+
+    magnitude: np.ndarray
+    value: np.ndarray
+    pnl: np.ndarray
+    delta: np.ndarray
+
+
+def of_margin(market, instruments, risk, portfolios, result):
+    """Allowance for each number of a `margin.Margin`.
+
+    Parameters
+    ----------
+    market, instruments, risk, portfolios
+        What `result` was computed from.
+    result : margin.Margin
+        With its scenarios kept or not.
+
+    Returns
+    -------
+    margin.Margin
+        Half-widths in USD around the values of `result`. ``health`` is 0 where the health is
+        certain and 3 where a border is within the allowance; ``binding_scenario`` is None.
+    """
+    unit = _per_unit(market, instruments, risk)
+    cells = margin.Cells(portfolios, risk)
+    spot, initial_spot = _of_collateral(market, portfolios, result)
+    underlyings = _of_underlyings(market, risk, portfolios, cells, unit, spot, result.underlyings)
+    derivative = _of_derivatives(portfolios, unit) + underlyings.error.sum(axis=1)
+    return _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
+
+
+def _per_unit(market, instruments, risk):
+    """Allowances of each instrument, by the derivation above."""
+    terms = scenarios.find_terms(market, instruments)
+    largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)[terms.underlying]
+    price = np.where(terms.settled, np.abs(risk.value), terms.price)
+    linear = 8 * EPS * price
+    x, s, variance_error = _of_variance(market, instruments, terms)
+    deviation_error = np.minimum(np.sqrt(variance_error), variance_error / np.maximum(s, 1e-300))
+    multiplier = _largest_multiplier(market, instruments, terms)
+    moneyness = EPS * (2 + np.abs(x))
+    present = scenarios.KERNEL_ERROR + KERNEL_ROUNDING + moneyness + 0.4 * deviation_error
+    shocked = present + largest_move * (
+        KERNEL_ROUNDING + moneyness + 0.4 * multiplier * deviation_error
+    )
+    option, notional = risk.is_live_option, risk.notional
+    parity = 8 * EPS * instruments.strike * terms.discount
+    delta = scenarios.KERNEL_ERROR + KERNEL_ROUNDING + _of_delta(x, s, moneyness, deviation_error)
+    return _PerUnit(
+        np.where(option, notional, price),
+        np.where(option, notional * present + parity, linear) + WEI,
+        np.where(option, notional * shocked, linear * largest_move),
+        np.where(option, notional * delta, linear),
+    )
+
+
+def _of_variance(market, instruments, terms):
+    """Log-moneyness, total deviation and the error of total variance of each instrument."""
+    x = np.log(terms.price / instruments.strike)
+    s, _ = scenarios.deviations(market, instruments, terms, -x)
+    a, b, rho, m, sigma = market.slices.svi[terms.slice].T
+    wing = np.abs(x) + np.abs(m)
+    terms_of_w = np.abs(a) + b * ((1 + np.abs(rho)) * wing + sigma)
+    error = 8 * EPS * (terms_of_w + 2 * b) + VARIANCE_ERROR
+    return x, s, np.where(terms.live, error, 0.0)
+
+
+def _largest_multiplier(market, instruments, terms):
+    """Largest factor on the deviation over all scenarios, and at least 1."""
+    tau = np.where(terms.live, instruments.expiry - market.now, 1.0)
+    vol_range = market.underlyings.vol_range[terms.underlying]
+    largest = market.scenarios.vol_move.max(initial=0)
+    return np.maximum(scenarios.vol_multiplier(largest, vol_range, tau, market.parameters), 1.0)
+
+
+def _of_delta(x, s, moneyness, deviation_error):
+    """``|δΦ(d1)|``; at deviation 0 it is a step at the money."""
+    safe = np.maximum(s, 1e-300)
+    d1 = black76.d1(x, safe)
+    density = np.exp(-np.square(np.maximum(np.abs(d1) - 1, 0)) / 2)
+    smooth = density * (moneyness + np.abs(d1 - safe) * deviation_error) / safe
+    step = np.where(np.abs(x) <= 2 * moneyness, 1.0, 0.0)
+    return np.where(s > 0, np.minimum(smooth, 1.0), step)
+
+
+def _of_collateral(market, portfolios, result):
+    """Allowance of collateral values at maintenance prices per underlying, and of both totals."""
+    values, initial_values = margin.collateral_values(market, portfolios.collateral)
+    allowed, initial = (
+        8 * EPS * each + WEI * (portfolios.collateral + 4 * (portfolios.collateral > 0))
+        for each in (values, initial_values)
+    )
+    return allowed, initial
+
+
+def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
+    """Allowances of an `margin.UnderlyingMargin`."""
+    u, size = market.underlyings, np.abs(portfolios.size)
+    count = cells.total(1, np.ones(len(unit.value)))
+    spot = margin.by_underlying(market, spot)
+    sums = EPS * (16 + count) * (cells.total(size, unit.magnitude) + result.gross_delta)
+    rounding = WEI * 64 * (1 + count)
+    largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)
+    loss = cells.total(size, unit.pnl) + largest_move * (sums + spot) + rounding
+    delta = cells.total(size, unit.delta) + sums + spot + rounding
+    error = 8 * EPS * result.error + rounding
+    days = risk.bucket_time[:, -1] / THIRTY_DAYS_SECONDS
+    open_interest, isolated_open_interest = (
+        _of_open_interest(market, portfolios, charge, each, loss)
+        for charge, each in (
+            (result.open_interest_charge, result.worst_loss),
+            (result.isolated_open_interest_charge, result.isolated_loss),
+        )
+    )
+    short = result.short_option_charge * EPS * (16 + count)
+    per_delta = u.confidence / u.index
+    return margin.UnderlyingMargin(
+        loss[None] if result.netted is not None else None,
+        error,
+        loss,
+        None,
+        loss,
+        delta,
+        delta,
+        u.basis_rate * days * 2 * delta + 16 * EPS * result.basis_charge + WEI,
+        short + WEI * (2 + cells.total(size, np.ones(len(unit.value)))),
+        _of_concentration(market, result.delta, result, delta),
+        per_delta * delta + 8 * EPS * result.confidence_charge + WEI,
+        open_interest,
+        _of_concentration(market, result.gross_delta, result, delta),
+        per_delta * delta + 8 * EPS * result.isolated_confidence_charge + WEI,
+        isolated_open_interest,
+    )
+
+
+def _of_concentration(market, exposure, result, delta):
+    """The charge grows by at most ``1.5·rate·√(a/depth)`` per unit of a."""
+    u = market.underlyings
+    a = np.abs(exposure) + result.error + delta
+    root = np.sqrt(np.maximum(a / u.depth, 1.0))
+    charge = u.concentration_rate * a * root
+    relevant = np.where(a > u.depth, 1.0, 0.0)
+    return relevant * (1.5 * u.concentration_rate * root * delta + 32 * EPS * charge + WEI * root)
+
+
+def _of_open_interest(market, portfolios, charge, risk, loss):
+    """Rate times the allowance of the loss, and loss times that of the ramp, which may cancel."""
+    u, phi = market.underlyings, market.parameters.initial_factor
+    one_side = portfolios.open_interest / 2
+    width = np.maximum(u.oi_upper - u.oi_lower, WEI)
+    ramp = np.minimum(4 * EPS * (one_side + u.oi_upper) / width + 4 * WEI, 1.0)
+    inside = (one_side < u.oi_upper * (1 + 4 * EPS)) & (one_side > u.oi_lower * (1 - 4 * EPS))
+    steepest = phi * u.max_oi_multiplier
+    rounding = 16 * EPS * charge + WEI * (2 + 8 * risk)
+    return steepest * (loss + np.where(inside, ramp, 0) * (risk + loss)) + rounding
+
+
+def _of_derivatives(portfolios, unit):
+    """Allowance of the mark-to-market per account, without that of error_u."""
+    shape = len(portfolios.cash)
+    size = np.abs(portfolios.size)
+    count = margin.sums(portfolios.account, None, shape)
+    each = size * unit.magnitude[portfolios.instrument] + np.abs(portfolios.quote)
+    worth = margin.sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
+    return (
+        worth
+        + EPS * (16 + count) * margin.sums(portfolios.account, each, shape)
+        + WEI * 4 * (1 + count)
+    )
+
+
+def _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot):
+    """Allowances of the totals; every step is Lipschitz with a constant of at most its factor."""
+    g, u = market.parameters, underlyings
+    values, initial_values = spot.sum(axis=1), initial_spot.sum(axis=1)
+    depeg = values + WEI * portfolios.collateral.shape[1]
+    common = u.short_option_charge.sum(axis=1) + depeg
+    net = common + sum(
+        each.sum(axis=1) for each in (u.basis_charge, u.concentration_charge, u.confidence_charge)
+    )
+    iso = common + sum(
+        each.sum(axis=1) for each in (u.isolated_concentration_charge, u.isolated_confidence_charge)
+    )
+    scan = 2 * u.worst_loss.sum(axis=1) + u.error.sum(axis=1)
+    small = 16 * EPS * result.isolated_initial_margin + 16 * WEI
+    risk = scan + 16 * EPS * result.isolated_scan_risk
+    net_mm, iso_mm = (g.maintenance_factor * risk + each + small for each in (net, iso))
+    net_im = g.initial_factor * risk + net + u.open_interest_charge.sum(axis=1) + small
+    iso_im = g.initial_factor * risk + iso + u.isolated_open_interest_charge.sum(axis=1) + small
+    mm, im = np.maximum(net_mm, iso_mm), np.maximum(net_im, iso_im)
+    derivative = derivative + 16 * EPS * np.abs(result.derivative_value)
+    cash = 16 * EPS * (np.abs(portfolios.cash) + result.collateral_value) + 4 * WEI
+    equity, collateral_equity = cash + values + derivative, cash + initial_values
+    initial_equity = collateral_equity + derivative + 4 * EPS * g.profit_cap
+    return margin.Margin(
+        equity,
+        initial_equity,
+        collateral_equity,
+        mm,
+        im,
+        _of_health(result, equity, initial_equity, mm, im),
+        values + 16 * EPS * result.collateral_value,
+        derivative,
+        risk,
+        risk,
+        depeg,
+        net_mm,
+        net_im,
+        iso_mm,
+        iso_im,
+        np.repeat(risk[:, None], margin.GROUPS, axis=1),
+        underlyings,
+    )
+
+
+def _of_health(result, equity, initial_equity, mm, im):
+    """0 where no border is within the allowance, else 3."""
+    certain = np.abs(result.equity) > equity
+    certain &= np.abs(result.equity - result.maintenance_margin) > equity + mm
+    certain &= np.abs(result.initial_equity - result.initial_margin) > initial_equity + im
+    return np.where(certain, 0, 3)
