@@ -7,11 +7,21 @@ invalid ones; whoever needs a valid one asks `validate`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import isfinite
 
 from oracle_mock.surface import ArbitrageError, Svi, require_arbitrage_free
 
 WAD = 10**18
 PRICE_LIMIT = 2.0**96 / WAD
+
+# Name, lowest bit, width, binary digits after the point, signed (specification, Mathematics: SVI).
+SVI_FIELDS = (
+    ("a", 0, 64, 56, True),
+    ("b", 64, 64, 56, False),
+    ("rho", 128, 32, 30, True),
+    ("m", 160, 48, 40, True),
+    ("sigma", 208, 48, 40, False),
+)
 
 # How fast a stable price may follow: fast enough for a week's trend, too slow for a raid.
 STABLE_LIMIT_PER_HOUR = 0.01
@@ -189,3 +199,94 @@ def to_wad(value: float) -> int:
     So 0.1 becomes exactly 10**17, although the nearest float to 0.1 is a little more.
     """
     return int(Decimal(repr(float(value))).scaleb(18).to_integral_value())
+
+
+def pack_svi(svi: Svi) -> int:
+    """Pack a slice into the word of `Svi.sol`, each parameter rounded to the nearest.
+
+    Raises
+    ------
+    InvalidSnapshotError
+        If a parameter does not fit its field.
+    """
+    word = 0
+    for name, shift, bits, fraction_bits, signed in SVI_FIELDS:
+        value = getattr(svi, name)
+        scaled = round(value * 2**fraction_bits) if isfinite(value) else 2**bits
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
+        if not low <= scaled < high:
+            raise InvalidSnapshotError(f"SVI parameter {name} {value} cannot be encoded")
+        word |= (scaled % 2**bits) << shift
+    return word
+
+
+def unpack_svi(word: int) -> Svi:
+    """Return the slice a word holds."""
+    parameters = {}
+    for name, shift, bits, fraction_bits, signed in SVI_FIELDS:
+        value = word >> shift & (2**bits - 1)
+        if signed and value >> (bits - 1):
+            value -= 2**bits
+        parameters[name] = value / 2**fraction_bits
+    return Svi(**parameters)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Numbers under which a chain knows underlyings and collateral tokens."""
+
+    underlyings: Mapping[str, int]
+    assets: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Updates:
+    """A snapshot as the feed takes it: tuples of integers, in the order of its structs."""
+
+    spots: list[tuple[int, ...]]
+    slices: list[tuple[int, ...]]
+    rates: list[tuple[int, ...]]
+    settlements: list[tuple[int, ...]]
+
+
+def to_price(value: float, name: str) -> int:
+    """Convert a price to WAD; raise `InvalidSnapshotError` for what no feed can encode."""
+    if not 0 <= value < PRICE_LIMIT:
+        raise InvalidSnapshotError(f"{name}: {value} cannot be encoded")
+    return to_wad(value)
+
+
+def updates(snapshot: Snapshot, ids: Ids) -> Updates:
+    """Convert a snapshot to integers.
+
+    Raises
+    ------
+    InvalidSnapshotError
+        If a value is negative, not a number or too large. Zero and arbitrage pass: refusing them
+        is the chain's part.
+    KeyError
+        If the chain has no number for a name.
+    """
+    spots, slices = [], []
+    for name, market in snapshot.markets.items():
+        underlying = ids.underlyings[name]
+        prices = (market.index, market.confidence, market.mark, market.stable_index)
+        spots.append((underlying, *(to_price(price, name) for price in prices), market.observed))
+        for part in market.slices:
+            values = (to_price(part.forward, name), to_price(part.discount, name))
+            packed = pack_svi(part.svi)
+            slices.append((underlying, part.expiry, *values, packed, market.observed))
+    rates = [
+        (
+            ids.assets[token],
+            to_price(rate.value, token),
+            to_price(rate.stable_value, token),
+            rate.observed,
+        )
+        for token, rate in snapshot.rates.items()
+    ]
+    settlements = [
+        (ids.underlyings[name], expiry, to_price(price, name))
+        for (name, expiry), price in snapshot.settlements.items()
+    ]
+    return Updates(spots, slices, rates, settlements)

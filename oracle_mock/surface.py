@@ -24,11 +24,10 @@ GRID_REACH = 25.0
 # variance rounding decides what is arbitrage.
 LEAST_VARIANCE_SHARE = 0.05
 
-# Distances kept from arbitrage by fits and repairs, so that neither rounding nor the space between
-# the points of a grid hides any.
-_FIT_DENSITY = 1e-3
-_REPAIR_DENSITY = 1e-4
-_RELATIVE_SLACK = 1e-4
+# Distances kept from arbitrage by fits and repairs, so that neither rounding, the contracts'
+# included, nor the space between the points of a grid lets any in.
+_FIT_DENSITY, _REPAIR_DENSITY = 1e-3, 1e-4
+_FIT_RISE, _REPAIR_RISE = 1e-4, 1e-5
 # A far quote has no vega, yet the wing should not be left to chance.
 _LEAST_WEIGHT = 0.05
 _MAX_LEAN = 0.999
@@ -146,12 +145,16 @@ def is_butterfly_free(svi: Svi, least_density: float = 0.0) -> bool:
     return bool(durrleman(svi, grid(svi)).min() >= least_density)
 
 
-def is_calendar_free(near: Svi, far: Svi) -> bool:
-    """Whether total variance never falls from a slice to the next, wings to infinity included."""
-    if far.left_slope < near.left_slope or far.right_slope < near.right_slope:
+def is_calendar_free(near: Svi, far: Svi, least_rise: float = 0.0) -> bool:
+    """Whether total variance never falls from a slice to the next, wings to infinity included.
+
+    With `least_rise` it must rise, everywhere, by that share at least.
+    """
+    factor = 1 + least_rise
+    if far.left_slope < factor * near.left_slope or far.right_slope < factor * near.right_slope:
         return False
     k = np.concatenate([grid(near), grid(far)])
-    return bool(np.all(far.total_variance(k) >= near.total_variance(k)))
+    return bool(np.all(far.total_variance(k) >= factor * near.total_variance(k)))
 
 
 def require_arbitrage_free(slices: Sequence[Svi]) -> None:
@@ -217,9 +220,9 @@ def _constraints(parameters: _FLOAT, deviation: float, ceiling: Svi | None) -> _
     k = deviation * np.sinh(np.linspace(-4, 4, 61))
     parts.append(np.where(svi.total_variance(k) > 0, durrleman(svi, k) - _FIT_DENSITY, -1.0))
     if ceiling is not None:
-        above = ceiling.total_variance(k) * (1 - _RELATIVE_SLACK)
+        above = ceiling.total_variance(k) * (1 - _FIT_RISE)
         parts.append((above - svi.total_variance(k)) / deviation**2)
-        slack = 1 - _RELATIVE_SLACK
+        slack = 1 - _FIT_RISE
         parts.append([slack * ceiling.left_slope - svi.left_slope])
         parts.append([slack * ceiling.right_slope - svi.right_slope])
     return np.concatenate(parts)
@@ -328,7 +331,7 @@ def repair(svi: Svi, ceiling: Svi | None = None) -> Svi:
     def is_good(share: float) -> bool:
         candidate = flatten(svi, share)
         high_enough = candidate.least_variance >= LEAST_VARIANCE_SHARE * level
-        below = ceiling is None or is_calendar_free(candidate, ceiling)
+        below = ceiling is None or is_calendar_free(candidate, ceiling, _REPAIR_RISE)
         return high_enough and below and is_butterfly_free(candidate, _REPAIR_DENSITY)
 
     if is_good(1.0):
@@ -342,7 +345,7 @@ def repair(svi: Svi, ceiling: Svi | None = None) -> Svi:
     if ceiling is None:
         raise ArbitrageError(f"no smile around this level is free of arbitrage: {svi}")
     ratio = level / float(ceiling.total_variance(0.0))
-    return scale_level(ceiling, min(ratio, 1 - _RELATIVE_SLACK))
+    return scale_level(ceiling, min(ratio, 1 - _FIT_RISE))
 
 
 def shift(slices: Sequence[Svi], ratios: ArrayLike, slopes: ArrayLike) -> list[Svi]:

@@ -5,17 +5,22 @@ from dataclasses import replace
 import pytest
 
 from oracle_mock.market import (
+    SVI_FIELDS,
+    Ids,
     InvalidSnapshotError,
     Market,
     Rate,
     Slice,
     Snapshot,
     follow,
+    pack_svi,
     postponed,
     to_wad,
+    unpack_svi,
+    updates,
     validate,
 )
-from oracle_mock.surface import Svi, scale_level
+from oracle_mock.surface import Svi, require_arbitrage_free, scale_level
 
 SVI = Svi(0.01, 0.1, -0.3, 0.02, 0.2)
 SLICES = (Slice(2_000, 101.0, 0.99, SVI), Slice(3_000, 102.0, 0.98, scale_level(SVI, 2)))
@@ -82,6 +87,61 @@ def test_unsound_rate_or_settlement_is_refused_by_name(snapshot, message):
 )
 def test_wad_is_that_of_the_decimal_written(value, wad):
     assert to_wad(value) == wad
+
+
+def test_svi_word_has_the_layout_of_the_contracts():
+    word = pack_svi(Svi(a=-1.0, b=1.0, rho=-0.5, m=-1.0, sigma=0.5))
+    fields = (2**64 - 2**56, 2**56, 2**32 - 2**29, 2**48 - 2**40, 2**39)
+    expected = sum(value << low for value, low in zip(fields, (0, 64, 128, 160, 208), strict=True))
+    assert word == expected
+
+
+def test_svi_word_survives_a_round_trip_within_its_resolution(start):
+    for market in start.markets.values():
+        packed = [unpack_svi(pack_svi(part.svi)) for part in market.slices]
+        for part, svi in zip(market.slices, packed, strict=True):
+            for name, _, _, fraction_bits, _ in SVI_FIELDS:
+                error = abs(getattr(svi, name) - getattr(part.svi, name))
+                assert error <= 2.0 ** -(fraction_bits + 1)
+        require_arbitrage_free(packed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a", 128.0),
+        ("b", -1e-9),
+        ("b", 256.0),
+        ("rho", 2.0),
+        ("m", -129.0),
+        ("sigma", float("inf")),
+    ],
+)
+def test_svi_parameter_that_does_not_fit_is_refused(name, value):
+    with pytest.raises(InvalidSnapshotError, match=f"SVI parameter {name}"):
+        pack_svi(replace(SVI, **{name: value}))
+
+
+def test_updates_are_the_integers_of_the_snapshot():
+    result = updates(SNAPSHOT, Ids({"BTC": 3}, {"USDC": 7}))
+    wad = 10**18
+    assert result.spots == [(3, 100 * wad, wad // 2, 1001 * wad // 10, 100 * wad, 990)]
+    assert result.slices[0] == (3, 2_000, 101 * wad, 99 * wad // 100, pack_svi(SVI), 990)
+    assert [each[1] for each in result.slices] == [2_000, 3_000]
+    assert result.rates == [(7, wad, wad, 1_000)]
+    assert result.settlements == [(3, 900, 99 * wad)]
+
+
+@pytest.mark.parametrize("index", [-1.0, float("nan"), 1e11])
+def test_updates_refuse_what_no_feed_can_encode(index):
+    wrong = SNAPSHOT.with_market("BTC", replace(MARKET, index=index))
+    with pytest.raises(InvalidSnapshotError, match=f"BTC: {index} cannot be encoded"):
+        updates(wrong, Ids({"BTC": 3}, {"USDC": 7}))
+
+
+def test_updates_refuse_a_name_without_number():
+    with pytest.raises(KeyError, match="USDC"):
+        updates(SNAPSHOT, Ids({"BTC": 3}))
 
 
 def test_stable_price_follows_as_far_as_time_allows():
