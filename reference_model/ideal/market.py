@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reference_model.ideal import svi
+
 WAD = 10**18
 PPM = 10**6
 
@@ -95,14 +97,12 @@ class Market(NamedTuple):
     assets: Assets
 
 
-def from_integers(market, unpack_svi):
+def from_integers(market):
     """Arrays of a market given in contract units.
 
     Parameters
     ----------
     market : reference_model.types.Market
-    unpack_svi : callable
-        Packed slice to floats (a, b, ρ, m, σ).
 
     Returns
     -------
@@ -115,7 +115,7 @@ def from_integers(market, unpack_svi):
         _wad(market.decorrelations),
         Scenarios(*(np.array(market.scenarios, float).reshape(-1, 3).T / PPM)),
         _underlyings(market.spots),
-        _slices(market.slices, rows, unpack_svi),
+        _slices(market.slices, rows),
         _assets(market.collaterals, rows),
     )
 
@@ -144,13 +144,13 @@ def _underlyings(spots):
     return Underlyings(_ints(ids), _ints(groups), **columns)
 
 
-def _slices(slices, rows, unpack_svi):
+def _slices(slices, rows):
     columns = Slices(
         _ints(rows[each.underlying] for each in slices),
         _ints(each.expiry for each in slices),
         _wad(each.forward for each in slices),
         _wad(each.discount for each in slices),
-        np.array([unpack_svi(each.svi) for each in slices], np.float64).reshape(-1, 5),
+        np.array([svi.unpack(each.svi) for each in slices], np.float64).reshape(-1, 5),
         _wad(each.settlement_price for each in slices),
     )
     return Slices(*(np.append(x, blank, axis=0) for x, blank in zip(columns, BLANK, strict=True)))

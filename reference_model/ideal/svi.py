@@ -8,6 +8,19 @@ volatility surfaces" (2014).
 
 import numpy as np
 
+# Fields of a packed slice, lowest first: bits, binary places, signed.
+FIELDS = ((64, 56, True), (64, 56, False), (32, 30, True), (48, 40, True), (48, 40, False))
+
+
+def unpack(word):
+    """Return ``(a, b, ρ, m, σ)`` of a packed slice, floats."""
+    values = []
+    for bits, places, signed in FIELDS:
+        field, word = word & (1 << bits) - 1, word >> bits
+        negative = signed and field >> bits - 1
+        values.append((field - (negative << bits)) / 2**places)
+    return values
+
 
 def total_variance(slices, log_strike):
     """``w(k) = a + b·(ρ·(k − m) + √((k − m)² + σ²))``.
