@@ -28,12 +28,23 @@ from typing import NamedTuple
 import numpy as np
 
 from reference_model.ideal import black76, margin, scenarios
+from reference_model.ideal import market as markets
 
 EPS = float(np.finfo(np.float64).eps)
 WEI = 1e-18
 KERNEL_ROUNDING = 1000 * EPS
 VARIANCE_ERROR = 2.0**-60
 THIRTY_DAYS_SECONDS = 30 * 86_400
+
+
+class Disagreement(NamedTuple):
+    """A number of an account on which the layers are further apart than they may be; USD."""
+
+    account: int
+    name: str
+    ideal: float
+    exact: float
+    allowance: float
 
 
 class _PerUnit(NamedTuple):
@@ -67,6 +78,86 @@ def of_margin(market, instruments, risk, portfolios, result):
     underlyings = _of_underlyings(market, risk, portfolios, cells, unit, spot, result.underlyings)
     derivative = _of_derivatives(portfolios, unit) + underlyings.error.sum(axis=1)
     return _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
+
+
+def assess(market, portfolios):
+    """Margin accounts given in contract units, with the allowance of every number.
+
+    Parameters
+    ----------
+    market : reference_model.types.Market
+    portfolios : sequence of reference_model.types.Portfolio
+
+    Returns
+    -------
+    margin.Margin, margin.Margin
+        Values with all scenarios kept, and half-widths.
+    """
+    arrays = markets.from_integers(market)
+    instruments, books = margin.from_integers(arrays, portfolios)
+    risk = scenarios.price(arrays, instruments)
+    result = margin.margin(arrays, risk, books, keep_scenarios=True)
+    return result, of_margin(arrays, instruments, risk, books, result)
+
+
+def compare(market, portfolios, breakdowns):
+    """Every number of the exact breakdowns that the ideal layer does not confirm.
+
+    Parameters
+    ----------
+    market : reference_model.types.Market
+    portfolios : sequence of reference_model.types.Portfolio
+    breakdowns : sequence of reference_model.types.Breakdown
+        One for each portfolio, from the exact layer or from a chain.
+
+    Returns
+    -------
+    list of Disagreement
+    """
+    result, allowance = assess(market, portfolios)
+    rows = {spot.underlying: row for row, spot in enumerate(market.spots)}
+    found = []
+    for account, breakdown in enumerate(breakdowns):
+        for name, exact in _named_totals(breakdown):
+            ideal, allowed = (getattr(each, name)[account] for each in (result, allowance))
+            _judge(found, account, name, ideal, exact, allowed)
+        for each in breakdown.underlyings:
+            at = account, rows[each.underlying]
+            for name, exact in _named_of_underlying(each):
+                ideal, allowed = (
+                    getattr(layer.underlyings, name)[..., at[0], at[1]]
+                    for layer in (result, allowance)
+                )
+                _judge(found, account, f"{name}[{each.underlying}]", ideal, exact, allowed)
+    return found
+
+
+def _named_totals(breakdown):
+    """Names and values in USD of the totals, as in `margin.Margin`."""
+    for name in margin.Margin._fields[:5]:
+        yield name, getattr(breakdown.assessment, name) / 10**18
+    yield "health", float(breakdown.health)
+    for name in margin.Margin._fields[6:15]:
+        yield name, getattr(breakdown, name) / 10**18
+    yield "group_risk", np.array([each / 10**18 for each in breakdown.group_risk])
+
+
+def _named_of_underlying(breakdown):
+    """Names and values in USD of one underlying, as in `margin.UnderlyingMargin`."""
+    yield "netted", np.array([each / 10**18 for each in breakdown.netted])
+    for name in breakdown._fields[2:]:
+        if name != "binding_scenario":
+            yield name, getattr(breakdown, name) / 10**18
+
+
+def _judge(found, account, name, ideal, exact, allowed):
+    """Record the largest excess of ``|ideal − exact|`` over the allowance, if there is one."""
+    ideal, exact, allowed = np.broadcast_arrays(*map(np.atleast_1d, (ideal, exact, allowed)))
+    excess = np.abs(ideal - exact) - allowed
+    if not np.all(excess <= 0):
+        worst = int(np.argmax(excess))
+        values = (float(each[worst]) for each in (ideal, exact, allowed))
+        found.append(Disagreement(account, name, *values))
 
 
 def _per_unit(market, instruments, risk):
