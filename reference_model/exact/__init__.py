@@ -1,0 +1,1 @@
+"""The exact layer: the contracts' own steps, rounding and errors in Python integers."""

@@ -1,0 +1,213 @@
+"""Every refusal of the contracts as an exception with the same name and the same values.
+
+An exception's `name` and `arguments` are those of the Solidity error, in its order; addresses and
+hashes are integers and bytes, signed values are signed. A test compares the pair with decoded
+revert data.
+
+Source: specification, the sections named; declared in ``contracts/interfaces`` and
+``contracts/types``.
+"""
+
+from typing import Any, ClassVar
+
+
+class ModelError(Exception):
+    """A refusal of the contracts; the state is as it was before.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Names of the error's arguments, of the class.
+    """
+
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *arguments: Any) -> None:
+        if len(arguments) != len(self.parameters):
+            raise TypeError(f"{type(self).__name__} takes {self.parameters}, got {arguments}")
+        super().__init__(*arguments)
+
+    @property
+    def name(self) -> str:
+        """Name of the Solidity error."""
+        return type(self).__name__
+
+    @property
+    def arguments(self) -> tuple:
+        """Values of the Solidity error."""
+        return self.args
+
+    def __str__(self) -> str:
+        pairs = zip(self.parameters, self.args, strict=True)
+        return f"{self.name}({', '.join(f'{name}={value}' for name, value in pairs)})"
+
+
+# Mathematics.
+
+
+class LogarithmOfZero(ModelError):
+    pass
+
+
+class ExponentTooLarge(ModelError):
+    parameters = ("x_x64",)
+
+
+# Instruments and positions: section 3.
+
+
+class UnknownInstrument(ModelError):
+    parameters = ("instrument",)
+
+
+class PositionOverflow(ModelError):
+    parameters = ("instrument", "value")
+
+
+# Market data: section 7.
+
+
+class MissingPrice(ModelError):
+    parameters = ("underlying", "expiry")
+
+
+class MissingCollateralRate(ModelError):
+    parameters = ("asset",)
+
+
+# Parameters: section 13.
+
+
+class ParameterOutOfRange(ModelError):
+    parameters = ("name", "value", "min", "max")
+
+
+# The ledger: sections 2, 4, 6, 11 and 12.
+
+
+class OnlyEngine(ModelError):
+    parameters = ("caller",)
+
+
+class InvalidAccount(ModelError):
+    parameters = ("account",)
+
+
+class NotAuthorised(ModelError):
+    parameters = ("account", "caller")
+
+
+class Reentrancy(ModelError):
+    pass
+
+
+class ZeroAmount(ModelError):
+    pass
+
+
+class UnsupportedDecimals(ModelError):
+    parameters = ("token", "decimals")
+
+
+class UnknownAsset(ModelError):
+    parameters = ("asset",)
+
+
+class AssetDisabled(ModelError):
+    parameters = ("asset",)
+
+
+class CollateralCap(ModelError):
+    parameters = ("asset", "total_raw", "cap_raw")
+
+
+class TransferMismatch(ModelError):
+    parameters = ("token", "expected_raw", "received_raw")
+
+
+class TokenShortfall(ModelError):
+    parameters = ("token", "balance_raw", "accounted_raw")
+
+
+class InsufficientCash(ModelError):
+    parameters = ("requested", "cash_held")
+
+
+class InsufficientFees(ModelError):
+    parameters = ("requested", "fees")
+
+
+class InsufficientCollateral(ModelError):
+    parameters = ("asset", "requested_raw", "balance_raw")
+
+
+class CashOverflow(ModelError):
+    parameters = ("account", "value")
+
+
+class InstrumentExpired(ModelError):
+    parameters = ("instrument", "expiry")
+
+
+class InvalidSignature(ModelError):
+    parameters = ("order_hash", "signer")
+
+
+class OrdersDoNotMatch(ModelError):
+    parameters = ("maker_hash", "taker_hash")
+
+
+class PriceNotAcceptable(ModelError):
+    parameters = ("price", "limit")
+
+
+class OrderExpired(ModelError):
+    parameters = ("order_hash", "deadline")
+
+
+class OrderCancelled(ModelError):
+    parameters = ("order_hash",)
+
+
+class OrderOverfilled(ModelError):
+    parameters = ("order_hash", "remaining", "size")
+
+
+class NonceNotIncreasing(ModelError):
+    parameters = ("account", "current", "proposed")
+
+
+class InvalidSize(ModelError):
+    parameters = ("size", "lot_size")
+
+
+class InvalidPrice(ModelError):
+    parameters = ("price",)
+
+
+class ReduceOnly(ModelError):
+    parameters = ("account", "size_before", "size_after")
+
+
+class OpenInterestCap(ModelError):
+    parameters = ("underlying", "open_interest", "cap")
+
+
+class TooManyPositions(ModelError):
+    parameters = ("account", "cap")
+
+
+class BelowInitialMargin(ModelError):
+    parameters = ("account", "initial_equity", "initial_margin")
+
+
+class StalePrice(ModelError):
+    parameters = ("account", "oldest_timestamp", "max_price_age")
+
+
+class UnrealisedProfitWithdrawal(ModelError):
+    parameters = ("account", "collateral_equity")
+
+
+class AccessManagedUnauthorized(ModelError):
+    parameters = ("caller",)

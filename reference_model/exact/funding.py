@@ -1,0 +1,29 @@
+"""Funding of perpetuals.
+
+Source: specification, section 5.
+"""
+
+from reference_model.types import WAD
+
+INTERVAL_SECONDS = 28_800
+
+
+def premium(mark: int, index: int, funding_cap: int) -> int:
+    """Rate that longs pay per eight hours, WAD, signed: ``(mark − index) / index``, clamped.
+
+    Rounded towards zero. `mark` and `index` are USD, WAD, above zero.
+    """
+    distance = abs(mark - index) * WAD // index
+    rate = min(distance, funding_cap)
+    return rate if mark >= index else -rate
+
+
+def accrue(
+    funding_index: int, mark: int, index: int, funding_cap: int, elapsed_seconds: int
+) -> int:
+    """Funding index after some time, USD per unit, WAD, signed, rounded Down.
+
+    Formula: ``fundingIndex + ⌊index·premium·dt / (1e18·28,800)⌋``.
+    """
+    rate = premium(mark, index, funding_cap)
+    return funding_index + index * rate * elapsed_seconds // (WAD * INTERVAL_SECONDS)
