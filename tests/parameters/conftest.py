@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scripts.configuration import load_configuration
-from scripts.deploy import ROLE_FUNCTIONS, selector
+from scripts._configuration import load_configuration
+from scripts._deployment import ROLE_FUNCTIONS, selector
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from eth_abi import encode
 from eth_utils import keccak
 from reverts import reverts_with
 
-from scripts.configuration import to_wad
+from scripts._configuration import to_wad
 
 WAD = 10**18
 MAX_UINT64 = 2**64 - 1

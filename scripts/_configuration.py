@@ -2,7 +2,7 @@
 
 Values are written as people say them (``scanRange: 0.16``, ``cap: 100_000`` tokens) and become
 the contracts' integers here. Ranges are those of the specification, section 13; the contracts
-enforce them again.
+enforce them again. (The underscore keeps this file out of the list of `ape run`.)
 """
 
 import difflib
@@ -478,22 +478,3 @@ def _all_fields() -> list[str]:
         for section in _Section.__subclasses__()
         for name, field in section.model_fields.items()
     ]
-
-
-@click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    help="Configuration to check.",
-    show_default="scripts/deploy.yaml",
-)
-def cli(path: Path) -> None:
-    """Check a configuration without a chain."""
-    configuration = load_configuration(path)
-    click.echo(
-        f"{path} is valid: {len(configuration.underlyings)} underlyings, "
-        f"{len(configuration.collaterals)} collaterals, "
-        f"{len(configuration.scenario_structs())} scenarios."
-    )

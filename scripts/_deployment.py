@@ -1,0 +1,489 @@
+"""Deploy and configure everything from one configuration file, and remember where it is.
+
+A second run continues one that was interrupted, and brings the parameters of a finished one up
+to date with the file: what stands on the chain as the file says is left alone.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from ape import chain, networks, project
+from ape.api import AccountAPI
+from ape.contracts import ContractInstance
+from ape.exceptions import ApeException
+from ape.logging import LogLevel, logger
+from eth_utils import keccak
+from tqdm import tqdm
+
+from scripts._configuration import (
+    MAX_LIVE_EXPIRIES,
+    Configuration,
+    Role,
+)
+
+OUTPUT = Path("out") / "deployments"
+ADMIN_ROLE = 0
+ROLE_FUNCTIONS = {
+    "governor": {
+        "Parameters": (
+            "setGlobalParameters",
+            "setScenarios",
+            "setDecorrelation",
+            "setUnderlyingParameters",
+            "listExpiries",
+            "setCollateralParameters",
+            "setInterestParameters",
+        )
+    },
+    "guardian": {"Parameters": ("haltIncreases", "haltDeposits")},
+    "poster": {"MarketDataFeed": ("post",)},
+    "treasurer": {"MarginEngine": ("collectFees",)},
+}
+
+
+class DeploymentError(click.ClickException):
+    """A deployment that cannot go on; the message says what to do."""
+
+
+@dataclass
+class Manifest:
+    """Where everything is, as written to JSON.
+
+    Attributes
+    ----------
+    network
+        Ecosystem and network as ape names them.
+    genesis
+        Hash of the chain's first block: tells one local chain from the next.
+    contracts, tokens
+        Addresses by name.
+    underlyings, assets
+        Ids by symbol; the settlement token is asset 0.
+    accounts
+        Ids of accounts worth a name.
+    complete
+        Whether the deployment reached its end.
+    """
+
+    network: str
+    chain_id: int
+    genesis: str
+    contracts: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    underlyings: dict[str, int] = field(default_factory=dict)
+    assets: dict[str, int] = field(default_factory=dict)
+    accounts: dict[str, int] = field(default_factory=dict)
+    complete: bool = False
+
+    @classmethod
+    def of_chain(cls) -> "Manifest":
+        """Return an empty manifest of the connected chain."""
+        provider = networks.provider
+        network = provider.network
+        genesis = provider.web3.eth.get_block(0)["hash"].to_0x_hex()
+        return cls(f"{network.ecosystem.name}:{network.name}", provider.chain_id, genesis)
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read a manifest of the connected chain, or say what is wrong with it."""
+        try:
+            manifest = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise DeploymentError(
+                f"no manifest at {path} ({error.strerror}): deploy with `ape run deploy`, or name "
+                "another file with --manifest"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise DeploymentError(f"{path} is not a manifest: {error}") from error
+        here = cls.of_chain()
+        if (manifest.chain_id, manifest.genesis) != (here.chain_id, here.genesis):
+            raise DeploymentError(
+                f"{path} is of another chain than {here.network}, id {here.chain_id} (a local "
+                "chain ends with the command that started it): deploy again, or choose the "
+                "chain with --network"
+            )
+        return manifest
+
+    def write(self, path: Path) -> None:
+        """Write the manifest, replacing the file only when the new one is whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+
+def manifest_path() -> Path:
+    """Return where the manifest of the connected network is kept unless told otherwise."""
+    return OUTPUT / f"{Manifest.of_chain().network.replace(':', '-')}.json"
+
+
+@dataclass
+class Deployment:
+    """The contracts of one deployment, ready to be called."""
+
+    manifest: Manifest
+    governance: ContractInstance
+    parameters: ContractInstance
+    market_data: ContractInstance
+    risk_model: ContractInstance
+    margin_engine: ContractInstance
+    margin_lens: ContractInstance
+    tokens: dict[str, ContractInstance]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Deployment":
+        """Return the deployment that a manifest describes."""
+        if not manifest.complete:
+            raise DeploymentError("the deployment was interrupted: run `ape run deploy` again")
+
+        def at(name: str) -> ContractInstance:
+            return getattr(project, name).at(manifest.contracts[name])
+
+        return cls(
+            manifest=manifest,
+            governance=at("Governance"),
+            parameters=at("Parameters"),
+            market_data=at("MarketDataFeed"),
+            risk_model=at("RiskModel"),
+            margin_engine=at("MarginEngine"),
+            margin_lens=at("MarginLens"),
+            tokens={symbol: project.MockToken.at(a) for symbol, a in manifest.tokens.items()},
+        )
+
+    def list_expiries(self, symbol: str, expiries: Iterable[int], sender: AccountAPI) -> None:
+        """List those of the expiries that an underlying lacks."""
+        underlying = self.manifest.underlyings[symbol]
+        missing = [e for e in expiries if not self.parameters.isExpiryListed(underlying, e)]
+        if missing:
+            self.parameters.listExpiries(underlying, missing, sender=sender)
+
+
+def deploy(
+    configuration: Configuration,
+    account: AccountAPI,
+    path: Path | None = None,
+    show_progress: bool = False,
+) -> Deployment:
+    """Deploy, or bring up to date, all that a configuration names on the connected chain.
+
+    Parameters
+    ----------
+    configuration
+        A validated configuration.
+    account
+        Sends all transactions; holds all roles until they are handed over at the end.
+    path
+        Manifest to continue from, if it exists and is of this chain, and to write.
+    show_progress
+        Whether to draw a bar on standard error.
+
+    Raises
+    ------
+    DeploymentError
+        What the chain lacks, before anything is sent; or what ``account`` may not do.
+    """
+    return _Run(configuration, account, path).go(show_progress)
+
+
+class _Run:
+    """One run: a list of named steps, each of which finds out whether it has anything to do."""
+
+    def __init__(self, configuration: Configuration, account: AccountAPI, path: Path | None):
+        self.configuration = configuration
+        self.account = account
+        self.path = path
+        self.manifest = self._known_manifest()
+
+    def go(self, show_progress: bool) -> Deployment:
+        self._check_chain()
+        steps = tqdm(list(self._steps()), disable=not show_progress, unit="step", leave=False)
+        with logger.at_level(LogLevel.WARNING):
+            for name, step in steps:
+                steps.set_description(name)
+                step()
+        self.manifest.complete = True
+        self._save()
+        return Deployment.of(self.manifest)
+
+    # ----------------------------------------------------------------------------------------------
+    # Before anything is sent
+    # ----------------------------------------------------------------------------------------------
+
+    def _known_manifest(self) -> Manifest:
+        if self.path is None or not self.path.exists():
+            return Manifest.of_chain()
+        try:
+            return Manifest.read(self.path)
+        except DeploymentError:
+            here = Manifest.of_chain()
+            if networks.provider.network.is_dev:
+                return here  # The chain of the last run is gone, and what was on it.
+            raise
+
+    def _check_chain(self) -> None:
+        provider = networks.provider
+        network = provider.network
+        if provider.chain_id != (actual := provider.web3.eth.chain_id):
+            raise DeploymentError(
+                f"ape takes the chain for number {provider.chain_id}, it is {actual}: for a local "
+                "Anvil set APE_FOUNDRY_HOST to its address instead of naming it with --network"
+            )
+        if self.configuration.uses_mocks and not network.is_dev:
+            raise DeploymentError(
+                f"mock tokens may be minted by anyone: {network.name} is not a local network, "
+                "give the address of every token in the configuration"
+            )
+        if self.account.balance == 0:
+            raise DeploymentError(
+                f"{self.account.address} has nothing to pay for gas with on {network.name}"
+            )
+        if (address := self.configuration.market_data) != "feed":
+            self._require_code("marketData", address)
+        for symbol, token in self._tokens().items():
+            if token.token == "mock":
+                continue
+            self._require_code(f"token {symbol}", token.token)
+            decimals = self._decimals(symbol, token.token)
+            if decimals != token.decimals:
+                raise DeploymentError(
+                    f"token {symbol} at {token.token} has {decimals} decimals, the configuration "
+                    f"says {token.decimals}"
+                )
+
+    def _decimals(self, symbol: str, address: str) -> int:
+        try:
+            return project.MockToken.at(address).decimals()
+        except ApeException as error:
+            raise DeploymentError(f"token {symbol}: {address} is not a token: {error}") from error
+
+    def _require_code(self, what: str, address: str) -> None:
+        if not networks.provider.get_code(address):
+            raise DeploymentError(f"{what}: there is no contract at {address}")
+
+    def _tokens(self) -> dict[str, Any]:
+        settlement = self.configuration.settlement_token
+        return {settlement.symbol: settlement, **self.configuration.collaterals}
+
+    # ----------------------------------------------------------------------------------------------
+    # Steps
+    # ----------------------------------------------------------------------------------------------
+
+    def _steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        c = self.configuration
+        for symbol in self._tokens():
+            yield f"token {symbol}", lambda symbol=symbol: self._deploy_token(symbol)
+        yield "governance", lambda: self._deploy("Governance", self.account)
+        yield "parameters", self._deploy_parameters
+        yield "market data", self._deploy_market_data
+        yield "risk model", self._deploy_risk_model
+        yield "margin engine", self._deploy_margin_engine
+        yield "margin lens", lambda: self._deploy("MarginLens", self._at("MarginEngine"))
+        yield "global parameters", self._set_globals
+        for group, weight in c.decorrelations.items():
+            yield f"group {group}", lambda g=group, w=weight: self._set_decorrelation(g, w)
+        for symbol in c.underlyings:
+            yield f"underlying {symbol}", lambda symbol=symbol: self._set_underlying(symbol)
+            yield f"expiries of {symbol}", lambda symbol=symbol: self._list_expiries(symbol)
+        for symbol in c.collaterals:
+            yield f"collateral {symbol}", lambda symbol=symbol: self._set_collateral(symbol)
+        for role in ROLE_FUNCTIONS:
+            yield f"role {role}", lambda role=role: self._wire(role)
+        yield "admin", self._hand_over
+
+    def _deploy_token(self, symbol: str) -> None:
+        token = self._tokens()[symbol]
+        known = self.manifest.tokens.get(symbol)
+        if token.token != "mock":
+            if known is not None and known != token.token:
+                raise DeploymentError(
+                    f"token {symbol} was deployed as {known}, the configuration says "
+                    f"{token.token}: a listed token cannot change, give it another symbol and id"
+                )
+            self.manifest.tokens[symbol] = token.token
+        elif known is None:
+            mock = self.account.deploy(project.MockToken, symbol, symbol, token.decimals)
+            self.manifest.tokens[symbol] = mock.address
+        asset = getattr(token, "asset", 0)
+        if self.manifest.assets.setdefault(symbol, asset) != asset:
+            raise DeploymentError(f"{symbol} is asset {self.manifest.assets[symbol]} for ever")
+        self._save()
+
+    def _deploy_parameters(self) -> None:
+        c = self.configuration
+        self._deploy(
+            "Parameters",
+            self._at("Governance"),
+            self.manifest.tokens[c.settlement_token.symbol],
+            c.global_.struct(),
+            c.interest.struct(),
+            c.scenario_structs(),
+        )
+
+    def _deploy_market_data(self) -> None:
+        if (address := self.configuration.market_data) != "feed":
+            self.manifest.contracts["MarketDataFeed"] = address
+        self._deploy("MarketDataFeed", self._at("Governance"))
+
+    def _deploy_risk_model(self) -> None:
+        self._deploy("RiskModel", self._at("Parameters"), self._at("MarketDataFeed"))
+
+    def _deploy_margin_engine(self) -> None:
+        self._deploy(
+            "MarginEngine",
+            self._at("Parameters"),
+            self._at("MarketDataFeed"),
+            self._at("RiskModel"),
+            self.manifest.tokens[self.configuration.settlement_token.symbol],
+            self._at("Governance"),
+        )
+
+    def _set_globals(self) -> None:
+        c, parameters = self.configuration, self._parameters
+        self._set("setGlobalParameters", parameters.globalParameters(), c.global_.struct())
+        self._set("setInterestParameters", parameters.interestParameters(), c.interest.struct())
+        wanted = c.scenario_structs()
+        if [_fields(s, wanted[0]) for s in parameters.scenarios()] != wanted:
+            self._call(parameters, "setScenarios", wanted)
+
+    def _set_decorrelation(self, group: int, weight: Any) -> None:
+        wanted = int(weight * 10**18)
+        if self._parameters.decorrelations()[group] != wanted:
+            self._call(self._parameters, "setDecorrelation", group, wanted)
+
+    def _set_underlying(self, symbol: str) -> None:
+        wanted = self.configuration.underlyings[symbol]
+        if self.manifest.underlyings.setdefault(symbol, wanted.id) != wanted.id:
+            raise DeploymentError(f"{symbol} is id {self.manifest.underlyings[symbol]} for ever")
+        current = self._parameters.underlyingParameters(wanted.id)
+        self._set("setUnderlyingParameters", current, wanted.struct(), wanted.id)
+
+    def _list_expiries(self, symbol: str) -> None:
+        underlying, parameters = self.manifest.underlyings[symbol], self._parameters
+        now = chain.blocks.head.timestamp
+        wanted = self.configuration.underlyings[symbol].expiries.timestamps(now)
+        missing = [e for e in wanted if not parameters.isExpiryListed(underlying, e)]
+        live = len(parameters.liveExpiries(underlying))
+        if live + len(missing) > MAX_LIVE_EXPIRIES:
+            raise DeploymentError(
+                f"{symbol} has {live} expiries ahead, {len(missing)} more would be above "
+                f"{MAX_LIVE_EXPIRIES}: take some out of the configuration"
+            )
+        if missing:
+            self._call(parameters, "listExpiries", underlying, missing)
+
+    def _set_collateral(self, symbol: str) -> None:
+        collateral = self.configuration.collaterals[symbol]
+        underlying = self.manifest.underlyings.get(collateral.underlying, 0)
+        wanted = collateral.struct(self.manifest.tokens[symbol], underlying)
+        current = self._parameters.collateralParameters(collateral.asset)
+        self._set("setCollateralParameters", current, wanted, collateral.asset)
+
+    def _wire(self, name: str) -> None:
+        """Give a role its functions and its members."""
+        role_id = getattr(self._governance, name.upper())()
+        role: Role = getattr(self.configuration.governance, name)
+        for contract, functions in ROLE_FUNCTIONS[name].items():
+            if contract == "MarketDataFeed" and self.configuration.market_data != "feed":
+                continue
+            self._map_functions(self._instance(contract), functions, role_id)
+        members = [self._member(member) for member in role.members]
+        for member in members:
+            held, delay = self._governance.hasRole(role_id, member)
+            if not held or delay != role.delay_seconds:
+                self._administer("grantRole", role_id, member, role.delay_seconds)
+        deployer = self.account.address
+        if deployer not in members and self._governance.hasRole(role_id, deployer)[0]:
+            self._administer("revokeRole", role_id, deployer)
+
+    def _map_functions(
+        self, target: ContractInstance, functions: Iterable[str], role_id: int
+    ) -> None:
+        selectors = [selector(target, name) for name in functions]
+        current = [
+            self._governance.getTargetFunctionRole(target, selector) for selector in selectors
+        ]
+        if any(role != role_id for role in current):
+            self._administer("setTargetFunctionRole", target, selectors, role_id)
+
+    def _hand_over(self) -> None:
+        admin = self._member(self.configuration.governance.admin)
+        if not self._governance.hasRole(ADMIN_ROLE, admin)[0]:
+            self._administer("grantRole", ADMIN_ROLE, admin, 0)
+        deployer = self.account.address
+        if admin != deployer and self._governance.hasRole(ADMIN_ROLE, deployer)[0]:
+            self._governance.renounceRole(ADMIN_ROLE, deployer, sender=self.account)
+
+    # ----------------------------------------------------------------------------------------------
+    # Sending
+    # ----------------------------------------------------------------------------------------------
+
+    def _deploy(self, name: str, *arguments: Any) -> None:
+        """Deploy a contract unless the manifest has it, and remember it at once."""
+        if name in self.manifest.contracts:
+            self._require_code(name, self.manifest.contracts[name])
+            return
+        instance = self.account.deploy(getattr(project, name), *arguments)
+        self.manifest.contracts[name] = instance.address
+        self._save()
+
+    def _set(self, method: str, current: Any, wanted: dict[str, Any], *ids: int) -> None:
+        if _fields(current, wanted) != wanted:
+            self._call(self._parameters, method, *ids, wanted)
+
+    def _call(self, target: ContractInstance, method: str, *arguments: Any) -> None:
+        """Send what Governance lets this account do at once; else say who can."""
+        call = selector(target, method)
+        immediate, delay = self._governance.canCall(self.account, target, call)
+        if not immediate:
+            wait = f" after scheduling it {delay} seconds ahead" if delay else ""
+            raise DeploymentError(
+                f"{self.account.address} cannot call {method}: the chain differs from the "
+                f"configuration, and only the governor can change that{wait}, through Governance "
+                f"at {self._governance.address}"
+            )
+        getattr(target, method)(*arguments, sender=self.account)
+
+    def _administer(self, method: str, *arguments: Any) -> None:
+        if not self._governance.hasRole(ADMIN_ROLE, self.account)[0]:
+            raise DeploymentError(
+                f"{self.account.address} cannot call {method}: the roles on chain differ from the "
+                f"configuration, and only the admin of Governance at {self._governance.address} "
+                "can change that"
+            )
+        getattr(self._governance, method)(*arguments, sender=self.account)
+
+    def _save(self) -> None:
+        if self.path is not None:
+            self.manifest.write(self.path)
+
+    def _at(self, name: str) -> str:
+        return self.manifest.contracts[name]
+
+    def _instance(self, name: str) -> ContractInstance:
+        return getattr(project, name).at(self._at(name))
+
+    @property
+    def _governance(self) -> ContractInstance:
+        return self._instance("Governance")
+
+    @property
+    def _parameters(self) -> ContractInstance:
+        return self._instance("Parameters")
+
+    def _member(self, name: str) -> str:
+        return self.account.address if name == "deployer" else name
+
+
+def _fields(struct: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the wanted fields of a struct that a contract returned."""
+    return {name: struct[name] for name in wanted}
+
+
+def selector(target: ContractInstance, method: str) -> bytes:
+    """Return the four bytes that name a function of a contract."""
+    abi = next(abi for abi in target.contract_type.mutable_methods if abi.name == method)
+    return keccak(text=abi.selector)[:4]

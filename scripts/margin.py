@@ -1,0 +1,187 @@
+"""Show what an account must hold and why: `ape run margin --account N`."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from ape.cli import ConnectedProviderCommand, network_option
+from ape.exceptions import ApeException
+from eth_utils import is_address
+
+from reference_model.types import Health, MarginMode
+from scripts._deployment import Deployment, Manifest, manifest_path
+
+WAD = 10**18
+PPM = 10**6
+LABEL, COLUMN = 30, 16
+
+CHARGES = {
+    "basis": ("basisCharge", None),
+    "short options": ("shortOptionCharge", "shortOptionCharge"),
+    "concentration": ("concentrationCharge", "isolatedConcentrationCharge"),
+    "confidence": ("confidenceCharge", "isolatedConfidenceCharge"),
+    "open interest, initial only": ("openInterestCharge", "isolatedOpenInterestCharge"),
+}
+
+
+def parse_account(text: str, names: dict[str, int]) -> int:
+    """Return an account's id from a name, `0xowner:subaccount`, `0xowner` or the id itself."""
+    if text in names:
+        return names[text]
+    owner, _, sub_id = text.partition(":")
+    if is_address(owner):
+        if not (sub_id or "0").isdecimal() or int(sub_id or 0) > 255:
+            raise click.BadParameter(f"'{sub_id}' is not a sub-account: they are numbered 0 to 255")
+        account = int(owner, 16) << 8 | int(sub_id or 0)
+    else:
+        try:
+            account = int(text, 0)
+        except ValueError as error:
+            known = ", ".join(names) or "none"
+            raise click.BadParameter(
+                f"'{text}' is neither an id, nor 0xowner:subaccount, nor a name in the manifest "
+                f"(there: {known})"
+            ) from error
+    if account >= 1 << 168 or account >> 8 == 0:
+        raise click.BadParameter(f"{text} is no account: an id is an owner's address and one byte")
+    return account
+
+
+def format_account(account: int) -> str:
+    """Return an account as owner and sub-account."""
+    return f"0x{account >> 8:040x}:{account & 0xFF}"
+
+
+def usd(value: int) -> str:
+    """Return a WAD amount with two decimals."""
+    return f"{Decimal(value) / WAD:,.2f}"
+
+
+def saving(portfolio: int, isolated: int) -> str:
+    """Return what netting saves, of the isolated requirement."""
+    return f"{1 - Decimal(portfolio) / isolated:.1%}" if isolated else "-"
+
+
+def render(breakdown: Any, mode: MarginMode, scenarios: Any, symbols: dict[int, str]) -> str:
+    """Return a breakdown as a text of several tables.
+
+    Parameters
+    ----------
+    breakdown
+        Struct ``Breakdown`` as a contract returned it.
+    mode
+        Margin mode the account is held to.
+    scenarios
+        Structs ``Scenario``.
+    symbols
+        Name of each underlying by its id.
+    """
+    blocks = [_totals(breakdown, mode), _generations(breakdown)]
+    if breakdown.underlyings:
+        blocks += [_underlyings(breakdown.underlyings, scenarios, symbols)]
+    return "\n\n".join(blocks)
+
+
+def _row(label: str, *cells: str) -> str:
+    return label.ljust(LABEL) + "".join(cell.rjust(COLUMN) for cell in cells)
+
+
+def _totals(breakdown: Any, mode: MarginMode) -> str:
+    a = breakdown.assessment
+    return "\n".join(
+        [
+            _row("health", Health(breakdown.health).name),
+            _row("margin mode", mode.name),
+            _row("equity", usd(a.equity)),
+            _row("maintenance margin", usd(a.maintenanceMargin)),
+            _row("initial equity", usd(a.initialEquity)),
+            _row("initial margin", usd(a.initialMargin)),
+            _row("collateral after haircuts", usd(breakdown.collateralValue)),
+            _row("positions, mark to market", usd(breakdown.derivativeValue)),
+        ]
+    )
+
+
+def _generations(b: Any) -> str:
+    """Compare generations 1 and 2 of the same account."""
+    a = b.assessment
+    netted_maintenance = min(b.netMaintenanceMargin, b.isolatedMaintenanceMargin)
+    netted_initial = min(b.netInitialMargin, b.isolatedInitialMargin)
+    rows = [
+        ("scan risk", b.scanRisk, b.isolatedScanRisk),
+        ("de-peg", b.depegCharge, b.depegCharge),
+        ("maintenance margin", netted_maintenance, b.isolatedMaintenanceMargin),
+        ("initial margin", netted_initial, b.isolatedInitialMargin),
+    ]
+    lines = [_row("USD", "portfolio", "isolated", "saving")]
+    lines += [
+        _row(label, usd(netted), usd(isolated), saving(netted, isolated))
+        for label, netted, isolated in rows
+    ]
+    lines += [_row("to spare before initial margin", usd(a.initialEquity - a.initialMargin))]
+    return "\n".join(lines)
+
+
+def _underlyings(parts: Any, scenarios: Any, symbols: dict[int, str]) -> str:
+    """Show each underlying in a column, and its binding scenario below."""
+
+    def row(label: str, value: Callable[[Any], str]) -> str:
+        return _row(label, *(value(part) for part in parts))
+
+    names = [symbols.get(part.underlying, f"#{part.underlying}") for part in parts]
+    lines = [
+        _row("by underlying, USD", *names),
+        row("net delta", lambda p: usd(p.delta)),
+        row("gross delta", lambda p: usd(p.grossDelta)),
+        row("worst loss, portfolio", lambda p: usd(p.worstLoss)),
+        row("worst loss, isolated", lambda p: usd(p.isolatedLoss)),
+        row("saving", lambda p: saving(p.worstLoss, p.isolatedLoss)),
+    ]
+    for label, (netted, isolated) in CHARGES.items():
+        lines += [row(f"{label} charge", lambda p, field=netted: usd(p[field]))]
+        if isolated not in (None, netted):
+            lines += [row("  the same, isolated", lambda p, field=isolated: usd(p[field]))]
+    bound = [scenarios[part.bindingScenario] for part in parts]
+    lines += [
+        _row("binding scenario", *(f"#{part.bindingScenario}" for part in parts)),
+        _row("  price, in scan ranges", *(f"{s.pricePpm / PPM:+.3f}" for s in bound)),
+        _row("  volatility, in vol ranges", *(f"{s.volPpm / PPM:+.3f}" for s in bound)),
+        _row("  weight", *(f"{s.weightPpm / PPM:.3f}" for s in bound)),
+    ]
+    return "\n".join(lines)
+
+
+@click.command(cls=ConnectedProviderCommand)
+@network_option()
+@click.option(
+    "--account",
+    "text",
+    required=True,
+    help="Id, 0xowner:subaccount, or a name that the manifest gives.",
+)
+@click.option(
+    "--manifest",
+    "path",
+    type=click.Path(path_type=Path),
+    show_default="out/deployments/<network>.json",
+    help="Manifest of the deployment.",
+)
+def cli(text: str, path: Path | None) -> None:
+    """Show an account's requirement with all its parts."""
+    manifest = Manifest.read(path or manifest_path())
+    deployment = Deployment.of(manifest)
+    account = parse_account(text, manifest.accounts)
+    try:
+        breakdown = deployment.margin_lens.breakdown(account)
+        mode = MarginMode(deployment.margin_engine.portfolio(account).marginMode)
+        scenarios = deployment.parameters.scenarios()
+    except ApeException as error:
+        raise click.ClickException(
+            f"the chain cannot assess {format_account(account)}: {error}. Has every price been "
+            "posted that the account needs?"
+        ) from error
+    symbols = {number: symbol for symbol, number in manifest.underlyings.items()}
+    click.echo(f"account {format_account(account)}\n")
+    click.echo(render(breakdown, mode, scenarios, symbols))
