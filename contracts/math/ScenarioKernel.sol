@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {NormalCdf} from "./NormalCdf.sol";
+import {Black76} from "./Black76.sol";
+import {FixedPoint} from "./FixedPoint.sol";
 import {Transcendental} from "./Transcendental.sol";
 
 /// @notice Memory pointer to the scenarios of one underlying and what has been added to them.
@@ -18,44 +19,43 @@ type Grid is uint256;
 /// Sums are exact and kept in units of 2^-64 wei (not weighted) or, weighted, in `LOSS_UNIT`ths of
 /// a wei; each is rounded once, when it is read.
 library ScenarioKernel {
-    /// @notice Bound on the error of a call's value, of the difference of two, and of its delta,
-    /// WAD, per unit of notional: see `errorBound`.
-    uint256 internal constant KERNEL_ERROR = 400_000;
+    /// @notice Bound on the error of a call's value and of the difference of two, WAD, per unit of
+    /// notional: see `errorBound`.
+    uint256 internal constant KERNEL_ERROR = 510_000;
     /// @notice Rounding of a notional and of values, wei per option: see `errorBound`.
     uint256 internal constant ROUNDING_ERROR = 32;
     /// @notice Units of `addOption`'s and `addLinear`'s losses in one wei: weight (Ppm) times X64.
     uint256 internal constant LOSS_UNIT = 1e6 * 2 ** 64;
     /// @notice Greatest total deviation, X64.
-    uint256 internal constant MAX_DEVIATION = 16 * 2 ** 64;
+    uint256 internal constant MAX_DEVIATION = Black76.MAX_DEVIATION;
 
     uint256 private constant ONE = 2 ** 64;
-    /// @dev Divided by a deviation in steps: steps per unit of ln(move), X84 over X64.
-    uint256 private constant INVERSE_NUMERATOR = NormalCdf.STEPS_PER_UNIT ** 2 * 2 ** 20;
-    /// @dev Order of a scenario's words.
-    uint256 private constant SCENARIO_MOVE = 0x20;
-    uint256 private constant SCENARIO_PNL = 0x40;
-    uint256 private constant SCENARIO_WEIGHT = 0x60;
+    uint256 private constant WAD = 1e18;
+    /// @dev `NormalCdf.END` - 1, which assembly cannot reach.
+    uint256 private constant LAST_STEP = 600 * 2 ** 48 - 1;
 
-    /// @dev Byte offsets in a grid: a header, then two words per class, then four per scenario.
+    /// @dev Byte offsets in a grid: a header, then the classes, then the scenarios.
     uint256 private constant TABLE = 0x00;
     uint256 private constant CLASSES = 0x20;
     uint256 private constant SCENARIOS = 0x40;
-    uint256 private constant END = 0x60;
-    uint256 private constant LINEAR = 0x80;
-    uint256 private constant NOTIONAL = 0xa0;
-    uint256 private constant OPTIONS = 0xc0;
-    uint256 private constant MAX_MOVE = 0xe0;
-    uint256 private constant LEAST_LINEAR = 0x100;
-    uint256 private constant GREATEST_LINEAR = 0x120;
-    uint256 private constant HEADER = 0x140;
-    /// @dev A class: address of the end of its scenarios, total deviation s (steps), steps of
-    /// 2^-84 per 2^-64 of ln(move), and where ln(move) = 0 falls in the table (steps).
-    uint256 private constant CLASS_SIZE = 0x80;
+    uint256 private constant LINEAR = 0x60;
+    uint256 private constant NOTIONAL = 0x80;
+    uint256 private constant OPTIONS = 0xa0;
+    uint256 private constant MAX_MOVE = 0xc0;
+    uint256 private constant LEAST_LINEAR = 0xe0;
+    uint256 private constant GREATEST_LINEAR = 0x100;
+    uint256 private constant HEADER = 0x120;
+    /// @dev A class: address of the end of its scenarios, total deviation (steps), and the line of
+    /// `Black76.line` for the option at hand.
     uint256 private constant CLASS_DEVIATION = 0x20;
-    uint256 private constant CLASS_INVERSE = 0x40;
+    uint256 private constant CLASS_SLOPE = 0x40;
     uint256 private constant CLASS_CENTRE = 0x60;
-    /// @dev A scenario: ln(move) (X64), move (X64), profit and loss of options (2^-64 wei),
-    /// weight (Ppm).
+    uint256 private constant CLASS_SIZE = 0x80;
+    /// @dev A scenario: ln(move) (X64), move (X64), profit and loss of options (2^-64 wei), weight
+    /// (Ppm).
+    uint256 private constant MOVE = 0x20;
+    uint256 private constant PNL = 0x40;
+    uint256 private constant WEIGHT = 0x60;
     uint256 private constant SCENARIO_SIZE = 0x80;
 
     /// @notice Allocates a grid.
@@ -73,10 +73,9 @@ library ScenarioKernel {
             let scenarios := add(add(grid, HEADER), mul(classCount, CLASS_SIZE))
             let end := add(scenarios, mul(scenarioCount, SCENARIO_SIZE))
             calldatacopy(grid, calldatasize(), sub(end, grid))
-            mstore(grid, table)
+            mstore(add(grid, TABLE), table)
             mstore(add(grid, CLASSES), add(grid, HEADER))
             mstore(add(grid, SCENARIOS), scenarios)
-            mstore(add(grid, END), end)
             mstore(0x40, end)
         }
     }
@@ -101,9 +100,9 @@ library ScenarioKernel {
         assembly ("memory-safe") {
             let scenario := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
             mstore(scenario, lnMoveX64)
-            mstore(add(scenario, 0x20), moveX64)
-            mstore(add(scenario, 0x40), 0)
-            mstore(add(scenario, 0x60), weightPpm)
+            mstore(add(scenario, MOVE), moveX64)
+            mstore(add(scenario, PNL), 0)
+            mstore(add(scenario, WEIGHT), weightPpm)
             let linear := mul(weightPpm, sub(moveX64, ONE))
             if slt(linear, mload(add(grid, LEAST_LINEAR))) {
                 mstore(add(grid, LEAST_LINEAR), linear)
@@ -129,25 +128,19 @@ library ScenarioKernel {
 
     /// @notice Sets the shocked total deviation of a vol class for the options added next.
     /// @param c Index of the class.
-    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `toSteps`.
+    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `Black76.toSteps`.
     function setDeviation(Grid grid, uint256 c, uint256 deviationX64) internal pure {
-        uint256 s = toSteps(deviationX64);
+        uint256 s = Black76.toSteps(deviationX64);
         assembly ("memory-safe") {
             let class := add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE))
             mstore(add(class, CLASS_DEVIATION), s)
         }
     }
 
-    /// @notice Total deviation in steps of the table, rounded down, at least one step.
-    function toSteps(uint256 deviationX64) internal pure returns (uint256 steps) {
-        steps = (deviationX64 * NormalCdf.STEPS_PER_UNIT) >> 64;
-        if (steps == 0) steps = 1;
-    }
-
     /// @notice Adds an option to every scenario.
-    /// @param notional N = size * D * F, USD, signed.
+    /// @param notional N = size * D * F, USD, signed, abs below 2^132.
     /// @param isPut Whether it is a put: the call less N * (move - K/F).
-    /// @param strikeRatioX64 K/F, rounded down.
+    /// @param strikeRatioX64 K/F, rounded down, below 2^162.
     /// @param lnRatioX64 ln(F/K): see `Transcendental.lnRatioX64`.
     /// @param deviationX64 Total deviation at market, at most `MAX_DEVIATION`.
     /// @return callX64 Value of the call per unit of D * F at market.
@@ -162,114 +155,18 @@ library ScenarioKernel {
         int256 lnRatioX64,
         uint256 deviationX64
     ) internal pure returns (int256 callX64, uint256 callDeltaX64, uint256 ownLoss) {
-        unchecked {
-            uint256 s = toSteps(deviationX64);
-            uint256 table = _table(grid);
-            int256 u = ((lnRatioX64 * int256(INVERSE_NUMERATOR / s)) >> 84) + int256(s >> 1) + NormalCdf.CENTRE;
-            uint256 y = NormalCdf.cdfAt(table, u);
-            callDeltaX64 = y << 16;
-            uint256 strikePart = strikeRatioX64 * NormalCdf.cdfAt(table, u - int256(s));
-            callX64 = int256((y << 64) - strikePart) >> 48;
-        }
-        _centreClasses(grid, lnRatioX64);
-        ownLoss = _scan(grid, notional, isPut, strikeRatioX64, callX64);
-        _addError(grid, notional, strikeRatioX64);
-    }
-
-    function _table(Grid grid) private pure returns (uint256 table) {
-        assembly ("memory-safe") { table := mload(grid) }
-    }
-
-    function _centreClasses(Grid grid, int256 lnRatioX64) private pure {
-        uint256 numerator = INVERSE_NUMERATOR;
-        int256 centre0 = NormalCdf.CENTRE;
+        uint256 table;
         assembly ("memory-safe") {
-            let class := mload(add(grid, CLASSES))
-            for { let last := mload(add(grid, SCENARIOS)) } lt(class, last) { class := add(class, CLASS_SIZE) } {
-                let s := mload(add(class, CLASS_DEVIATION))
-                let inverse := div(numerator, s)
-                mstore(add(class, CLASS_INVERSE), inverse)
-                let shift := sar(84, mul(lnRatioX64, inverse))
-                mstore(add(class, CLASS_CENTRE), add(add(shift, shr(1, s)), centre0))
-            }
+            table := mload(add(grid, TABLE))
         }
-    }
-
-    function _addError(Grid grid, int256 notional, uint256 strikeRatioX64) private pure {
-        assembly ("memory-safe") {
-            let p := add(grid, NOTIONAL)
-            let n := xor(notional, sar(255, notional))
-            mstore(p, add(mload(p), mul(add(n, 1), add(mload(add(grid, MAX_MOVE)), strikeRatioX64))))
-            p := add(grid, OPTIONS)
-            mstore(p, add(mload(p), 1))
-        }
-    }
-
-    function _scan(
-        Grid grid,
-        int256 notional,
-        bool isPut,
-        uint256 strikeRatioX64,
-        int256 callX64
-    ) private pure returns (uint256 ownLoss) {
-        assembly ("memory-safe") {
-            function cdf(table, step) -> y {
-                if slt(step, 0) { leave }
-                if gt(step, 0x257ffffffffffff) { y := 0x1000000000000 leave }
-                let word := mload(add(table, and(shr(43, step), 0x7fe0)))
-                let t := and(step, 0xffffffffffff)
-                y := add(signextend(11, word), mul(t, signextend(5, word)))
-                y := add(signextend(17, word), mul(t, y))
-                y := add(signextend(23, word), mul(t, y))
-                y := shr(196, add(word, mul(t, y)))
-            }
-            mstore(0x00, sub(callX64, shl(64, isPut)))
-            mstore(0x20, shl(48, isPut))
-            let table := mload(grid)
-            let class := mload(add(grid, CLASSES))
-            let p := mload(add(grid, SCENARIOS))
-            let worst := 0
-            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
-                let end := mload(class)
-                let s := mload(add(class, CLASS_DEVIATION))
-                let inverse := mload(add(class, CLASS_INVERSE))
-                let centre := mload(add(class, CLASS_CENTRE))
-                for {} 1 {} {
-                    let u := add(centre, sar(84, mul(inverse, mload(p))))
-                    let v := sub(u, s)
-                    if or(slt(v, 0), gt(u, 0x257ffffffffffff)) {
-                        let y := mul(sub(cdf(table, u), mload(0x20)), mload(add(p, SCENARIO_MOVE)))
-                        y := mul(notional, sub(sar(48, sub(y, mul(strikeRatioX64, cdf(table, v)))), mload(0x00)))
-                        let sum := add(p, SCENARIO_PNL)
-                        mstore(sum, add(mload(sum), y))
-                        y := mul(y, mload(add(p, SCENARIO_WEIGHT)))
-                        if slt(y, worst) { worst := y }
-                        p := add(p, SCENARIO_SIZE)
-                        if eq(p, end) { break }
-                        continue
-                    }
-                    let w := mload(add(table, and(shr(43, u), 0x7fe0)))
-                    u := and(u, 0xffffffffffff)
-                    let y := add(signextend(11, w), mul(u, signextend(5, w)))
-                    y := add(signextend(17, w), mul(u, y))
-                    y := add(signextend(23, w), mul(u, y))
-                    y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, SCENARIO_MOVE)))
-                    w := mload(add(table, and(shr(43, v), 0x7fe0)))
-                    v := and(v, 0xffffffffffff)
-                    u := add(signextend(11, w), mul(v, signextend(5, w)))
-                    u := add(signextend(17, w), mul(v, u))
-                    u := add(signextend(23, w), mul(v, u))
-                    y := mul(notional, sub(sar(48, sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))), mload(0x00)))
-                    let sum := add(p, SCENARIO_PNL)
-                    mstore(sum, add(mload(sum), y))
-                    y := mul(y, mload(add(p, SCENARIO_WEIGHT)))
-                    if slt(y, worst) { worst := y }
-                    p := add(p, SCENARIO_SIZE)
-                    if eq(p, end) { break }
-                }
-            }
-            ownLoss := sub(0, worst)
-        }
+        (callX64, callDeltaX64) =
+            Black76.unitCall(table, strikeRatioX64, lnRatioX64, deviationX64);
+        _placeClasses(grid, lnRatioX64);
+        _addErrorBound(grid, notional, strikeRatioX64);
+        // What the position is worth at market per unit of notional; a put without its K/F, which
+        // is the same in every scenario.
+        int256 base = isPut ? callX64 - int256(ONE) : callX64;
+        ownLoss = _scan(grid, notional, isPut, strikeRatioX64, base);
     }
 
     /// @notice Adds a position whose value moves with the price: profit and loss
@@ -290,23 +187,149 @@ library ScenarioKernel {
     function netted(Grid grid, uint256 j) internal pure returns (int256 pnl) {
         assembly ("memory-safe") {
             let p := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
-            pnl := mul(mload(add(grid, LINEAR)), sub(mload(add(p, 0x20)), ONE))
-            pnl := mul(add(pnl, mload(add(p, 0x40))), mload(add(p, 0x60)))
+            pnl := mul(mload(add(grid, LINEAR)), sub(mload(add(p, MOVE)), ONE))
+            pnl := mul(add(pnl, mload(add(p, PNL))), mload(add(p, WEIGHT)))
             // Floor of the quotient by LOSS_UNIT.
             let quotient := sdiv(pnl, LOSS_UNIT)
             pnl := sub(quotient, slt(smod(pnl, LOSS_UNIT), 0))
         }
     }
 
-    /// @notice Bound on the error of any scenario's profit and loss, and of the value of all options
-    /// added, USD, rounded up: KERNEL_ERROR * sum of abs(N) * (M + K/F) + ROUNDING_ERROR per option,
-    /// with M = max(1, greatest move).
-    function errorBound(Grid grid) internal pure returns (uint256 bound) {
-        // The sum is below 2^240, KERNEL_ERROR below 2^20 * ...: see the specification.
+    /// @notice Bound on the error of any scenario's profit and loss, of the value of all options
+    /// added, and on rounding, USD, rounded up:
+    ///
+    ///     KERNEL_ERROR * sum of (abs(N) + 1) * (M + K/F) + ROUNDING_ERROR per option,
+    ///
+    /// with M = max(1, greatest move). It covers any part of what was added, too.
+    function errorBound(Grid grid) internal pure returns (uint256) {
+        uint256 notional;
+        uint256 options;
         assembly ("memory-safe") {
-            let notional := shr(64, add(mload(add(grid, NOTIONAL)), sub(ONE, 1)))
-            bound := add(div(mul(notional, KERNEL_ERROR), 1000000000000000000), 1)
-            bound := add(bound, mul(ROUNDING_ERROR, mload(add(grid, OPTIONS))))
+            notional := mload(add(grid, NOTIONAL))
+            options := mload(add(grid, OPTIONS))
+        }
+        // The sum is below 2^214 for 256 positions, so its product with the constant below 2^170.
+        unchecked {
+            notional = (notional + ONE - 1) / ONE;
+            return notional * KERNEL_ERROR / WAD + 1 + ROUNDING_ERROR * options;
+        }
+    }
+
+    /// @dev Where each class's scenarios fall in the table, as a line in ln(move).
+    function _placeClasses(Grid grid, int256 lnRatioX64) private pure {
+        uint256 class;
+        uint256 last;
+        assembly ("memory-safe") {
+            class := mload(add(grid, CLASSES))
+            last := mload(add(grid, SCENARIOS))
+        }
+        for (; class < last; class += CLASS_SIZE) {
+            uint256 s;
+            assembly ("memory-safe") {
+                s := mload(add(class, CLASS_DEVIATION))
+            }
+            (int256 slope, int256 centre) = Black76.line(lnRatioX64, s);
+            assembly ("memory-safe") {
+                mstore(add(class, CLASS_SLOPE), slope)
+                mstore(add(class, CLASS_CENTRE), centre)
+            }
+        }
+    }
+
+    function _addErrorBound(Grid grid, int256 notional, uint256 strikeRatioX64) private pure {
+        // abs(N) * (M + K/F) is below 2^205 for every position an engine can hold.
+        uint256 size = FixedPoint.abs(notional);
+        assembly ("memory-safe") {
+            let sum := add(grid, NOTIONAL)
+            let each := mul(add(size, 1), add(mload(add(grid, MAX_MOVE)), strikeRatioX64))
+            mstore(sum, add(mload(sum), each))
+            let options := add(grid, OPTIONS)
+            mstore(options, add(mload(options), 1))
+        }
+    }
+
+    /// @dev The loop over all scenarios. Per scenario, with u and v the places of d1 and d2:
+    ///
+    ///     y   = m * (N(u) - isPut) - K/F * N(v)
+    ///     pnl = N * (y - base);  netted += pnl;  worst = min(worst, weight * pnl)
+    ///
+    /// Both distributions are `NormalCdf.cdfAt`, written out because a call costs as much as a term
+    /// of the polynomial; the code for places outside the table, where at least one of them is
+    /// trivial, stands apart. `base` and isPut (X48) go through scratch memory, which keeps the
+    /// loop within reach of the stack. Ranges: distributions X48 in [0, 2^48], m < 2^72,
+    /// K/F < 2^162, so y < 2^210; N times it stays below 2^206 since N * K/F does, times a weight
+    /// below 2^226.
+    function _scan(
+        Grid grid,
+        int256 notional,
+        bool isPut,
+        uint256 strikeRatioX64,
+        int256 base
+    ) private pure returns (uint256 ownLoss) {
+        assembly ("memory-safe") {
+            function cdfAt(table, step) -> y {
+                if slt(step, 0) { leave }
+                if gt(step, LAST_STEP) {
+                    y := shl(48, 1)
+                    leave
+                }
+                let word := mload(add(table, and(shr(43, step), 0x7fe0)))
+                let t := and(step, 0xffffffffffff)
+                y := add(signextend(11, word), mul(t, signextend(5, word)))
+                y := add(signextend(17, word), mul(t, y))
+                y := add(signextend(23, word), mul(t, y))
+                y := shr(196, add(word, mul(t, y)))
+            }
+            mstore(0x00, base)
+            mstore(0x20, shl(48, isPut))
+            let table := mload(add(grid, TABLE))
+            let class := mload(add(grid, CLASSES))
+            let p := mload(add(grid, SCENARIOS))
+            let worst := 0
+            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
+                let end := mload(class)
+                if eq(p, end) { continue }
+                let s := mload(add(class, CLASS_DEVIATION))
+                let slope := mload(add(class, CLASS_SLOPE))
+                let centre := mload(add(class, CLASS_CENTRE))
+                // Leaving from the bottom saves a jump in every scenario.
+                for {} 1 {} {
+                    let u := add(centre, sar(84, mul(slope, mload(p))))
+                    let v := sub(u, s)
+                    if or(slt(v, 0), gt(u, LAST_STEP)) {
+                        let y := mul(sub(cdfAt(table, u), mload(0x20)), mload(add(p, MOVE)))
+                        y := sub(y, mul(strikeRatioX64, cdfAt(table, v)))
+                        y := mul(notional, sub(sar(48, y), mload(0x00)))
+                        let sum := add(p, PNL)
+                        mstore(sum, add(mload(sum), y))
+                        y := mul(y, mload(add(p, WEIGHT)))
+                        if slt(y, worst) { worst := y }
+                        p := add(p, SCENARIO_SIZE)
+                        if eq(p, end) { break }
+                        continue
+                    }
+                    let w := mload(add(table, and(shr(43, u), 0x7fe0)))
+                    u := and(u, 0xffffffffffff)
+                    let y := add(signextend(11, w), mul(u, signextend(5, w)))
+                    y := add(signextend(17, w), mul(u, y))
+                    y := add(signextend(23, w), mul(u, y))
+                    y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, MOVE)))
+                    w := mload(add(table, and(shr(43, v), 0x7fe0)))
+                    v := and(v, 0xffffffffffff)
+                    u := add(signextend(11, w), mul(v, signextend(5, w)))
+                    u := add(signextend(17, w), mul(v, u))
+                    u := add(signextend(23, w), mul(v, u))
+                    y := sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))
+                    y := mul(notional, sub(sar(48, y), mload(0x00)))
+                    let sum := add(p, PNL)
+                    mstore(sum, add(mload(sum), y))
+                    y := mul(y, mload(add(p, WEIGHT)))
+                    if slt(y, worst) { worst := y }
+                    p := add(p, SCENARIO_SIZE)
+                    if eq(p, end) { break }
+                }
+            }
+            ownLoss := sub(0, worst)
         }
     }
 }

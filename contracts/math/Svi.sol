@@ -4,8 +4,11 @@ pragma solidity 0.8.37;
 import {FixedPoint} from "./FixedPoint.sol";
 
 /// @title Volatility surface by SVI slices
-/// @notice Total variance of one expiry, w(k) = a + b * (rho * (k - m) + sqrt((k - m)^2 + sigma^2)),
-/// k = ln(K/F). A slice is one word:
+/// @notice Total variance of one expiry, with k = ln(K/F):
+///
+///     w(k) = a + b * (rho * (k - m) + sqrt((k - m)^2 + sigma^2))
+///
+/// A slice is one word:
 ///
 /// | bits | field | |
 /// |---|---|---|

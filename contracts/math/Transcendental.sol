@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title Logarithm and exponential in binary fixed point
-/// @notice Error bounds are proven in the specification, Mathematics, "Logarithm" and "Exponential".
+/// @notice Error bounds are proven in the specification, Mathematics.
 library Transcendental {
     /// @notice The argument of a logarithm is zero.
     error LogarithmOfZero();
@@ -45,7 +45,7 @@ library Transcendental {
     /// @return result X64, rounded down; below e^x by less than 2^-66 * e^x + 2^-64.
     function expX64(int256 xX64) internal pure returns (uint256 result) {
         if (xX64 > GREATEST_EXPONENT_X64) revert ExponentTooLarge(xX64);
-        // e^-45 is below 2^-64. Otherwise abs(r) < 0.35 and every factor is below 2^97: no overflow.
+        // e^-45 is below 2^-64. Otherwise abs(r) < 0.35, every factor is below 2^97: no overflow.
         if (xX64 < LEAST_EXPONENT_X64) return 0;
         assembly ("memory-safe") {
             let k := sar(128, add(mul(xX64, INVERSE_LN2_X64), shl(127, 1)))
