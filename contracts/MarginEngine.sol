@@ -9,7 +9,6 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 
 import {Exchange} from "./Exchange.sol";
 import {IExchange} from "./interfaces/IExchange.sol";
@@ -64,6 +63,8 @@ contract MarginEngine is IMarginEngine, AccessManaged {
 
     uint8 private constant CASH = 0;
     uint256 private constant MAX_ASSETS = 32;
+    /// @dev More than any amount of cash, of any decimals; what is above counts as this.
+    uint256 private constant MAX_CASH_RAW = 2 ** 192;
 
     IParameters public immutable parameters;
     IMarketData public immutable marketData;
@@ -150,7 +151,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     /// @inheritdoc IMarginEngine
     function collectFees(address to, uint256 amountRaw) external restricted entryPoint {
         if (amountRaw == 0) revert ZeroAmount();
-        uint256 amount = FixedPoint.toWadUp(amountRaw, settlementDecimals);
+        uint256 amount = _cashUp(amountRaw);
         CashState memory state = _cashState;
         if (amount > state.fees) revert InsufficientFees(amount, state.fees);
         if (amount > state.cashHeld) revert InsufficientCash(amount, state.cashHeld);
@@ -372,7 +373,9 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     }
 
     function _depositCash(uint256 id, uint256 amountRaw) private {
-        uint256 amount = FixedPoint.toWadDown(amountRaw, settlementDecimals);
+        uint256 amount = FixedPoint.toWadDown(
+            FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals
+        );
         if (amount == 0) revert ZeroAmount();
         // Tokens come first: seen from a token's hook, the account is not yet richer.
         uint256 balanceRaw = _pull(settlementToken, amountRaw);
@@ -385,8 +388,12 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         emit Deposited(id, CASH, msg.sender, amountRaw, amount);
     }
 
+    function _cashUp(uint256 amountRaw) private view returns (uint256) {
+        return FixedPoint.toWadUp(FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals);
+    }
+
     function _withdrawCash(uint256 id, uint256 amountRaw, address to) private {
-        uint256 amount = FixedPoint.toWadUp(amountRaw, settlementDecimals);
+        uint256 amount = _cashUp(amountRaw);
         uint256 cashHeld = _cashState.cashHeld;
         if (amount > cashHeld) revert InsufficientCash(amount, cashHeld);
         // Below 2^128 by that.
@@ -561,7 +568,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         if (!listed) revert Instrument.UnknownInstrument(instrument);
         if (expiry != 0 && block.timestamp >= expiry) revert InstrumentExpired(instrument, expiry);
 
-        uint256 size = SignedMath.abs(fill.takerSize);
+        uint256 size = FixedPoint.abs(fill.takerSize);
         uint256 lotSize = trade.parameters.lotSize;
         if (size == 0 || size % lotSize != 0) revert InvalidSize(size, lotSize);
         trade.price = fill.price;
@@ -599,9 +606,9 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             uint256 cap = parameters.globalParameters().maxPositions;
             if (count >= cap) revert TooManyPositions(account.id, cap);
         }
-        uint256 fee = Fees.onNotional(SignedMath.abs(size), trade.index, feeRate);
+        uint256 fee = Fees.onNotional(FixedPoint.abs(size), trade.index, feeRate);
         if (trade.instrument.isOption()) {
-            uint256 premium = SignedMath.abs(change.premium);
+            uint256 premium = FixedPoint.abs(change.premium);
             fee = Fees.capped(fee, premium, trade.parameters.optionFeeCap);
         }
         Interest.changeCash(account, state, -change.premium - fee.toInt256());
@@ -623,7 +630,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         if (change == 0) return;
         MarketState storage market = _markets[trade.underlying];
         uint256 openInterest = (int256(uint256(market.openInterest)) + change).toUint256();
-        uint256 oneSided = Math.ceilDiv(openInterest, 2);
+        uint256 oneSided = FixedPoint.divideUp(openInterest, 2);
         uint256 cap = trade.parameters.openInterestCap;
         if (change > 0 && oneSided > cap) {
             revert OpenInterestCap(trade.underlying, oneSided, cap);
@@ -650,7 +657,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             int256 payoff = Positions.payoff(slot, price);
             account.positions = Positions.expire(account.positions, i - 1, payoff);
             // abs(size) is below 2^95.
-            _markets[underlying].openInterest -= uint104(SignedMath.abs(slot.size()));
+            _markets[underlying].openInterest -= uint104(FixedPoint.abs(slot.size()));
             emit PositionExpired(account.id, slot.instrument(), slot.size(), price, payoff);
         }
     }
@@ -781,7 +788,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             uint8 decimals = parameters.collateralParameters(uint8(asset)).decimals;
             uint256 balance = FixedPoint.toWadDown(account.balancesRaw[i], decimals);
             // Caps keep balances below 2^127; the bound keeps the asset's bits clean regardless.
-            balance = Math.min(balance, type(uint128).max);
+            balance = FixedPoint.min(balance, type(uint128).max);
             if (balance != 0) words[count++] = asset << 248 | balance;
         }
         // Shortening an array in memory leaves it valid.

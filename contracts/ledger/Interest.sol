@@ -16,7 +16,6 @@ library Interest {
     using SafeCast for uint256;
 
     uint256 private constant YEAR_SECONDS = 365 days;
-    uint256 private constant WAD = 1e18;
 
     /// @notice Brings the indexes and the total debt to `timestamp`.
     /// @return accrued Whether time has passed.
@@ -30,14 +29,16 @@ library Interest {
         state.accruedAt = uint40(timestamp);
 
         uint256 utilisation = utilisationOf(state.totalDebt, state.cashHeld);
-        uint256 growth = ceilDiv(rateAt(parameters, utilisation) * elapsedSeconds, YEAR_SECONDS);
+        uint256 growth = FixedPoint.divideUp(
+            rateAt(parameters, utilisation) * elapsedSeconds, YEAR_SECONDS
+        );
         uint256 borrowIndex = state.borrowIndex + uint256(state.borrowIndex).mulUp(growth);
         uint256 totalDebt = state.totalDebt + uint256(state.totalDebt).mulUp(growth);
         // Interest that no field can hold stops; it must not block a repayment.
         if (borrowIndex > type(uint88).max || totalDebt > type(uint128).max) return true;
 
         uint256 supplyGrowth =
-            growth.mulDown(utilisation).mulDown(WAD - parameters.reserveFactor);
+            growth.mulDown(utilisation).mulDown(FixedPoint.WAD - parameters.reserveFactor);
         state.borrowIndex = uint88(borrowIndex);
         state.totalDebt = uint128(totalDebt);
         // Utilisation is at most 1, so the supply index never passes the borrow index.
@@ -60,7 +61,7 @@ library Interest {
         if (utilisation <= kink) {
             return parameters.base + uint256(parameters.slope1).mulUp(utilisation.divUp(kink));
         }
-        uint256 excess = (utilisation - kink).divUp(WAD - kink);
+        uint256 excess = (utilisation - kink).divUp(FixedPoint.WAD - kink);
         return uint256(parameters.base) + parameters.slope1
             + uint256(parameters.slope2).mulUp(excess);
     }
@@ -76,7 +77,9 @@ library Interest {
         if (cash == 0 || header.cashIndex == 0) return cash;
         // abs(cash) < 2^104 and the indexes < 2^88.
         if (cash > 0) return int256(uint256(cash) * state.supplyIndex / header.cashIndex);
-        return -int256(ceilDiv(uint256(-cash) * state.borrowIndex, header.cashIndex));
+        return -int256(
+            FixedPoint.divideUp(uint256(-cash) * state.borrowIndex, header.cashIndex)
+        );
     }
 
     /// @notice Books the interest of an account; the pool receives the opposite.
@@ -113,9 +116,5 @@ library Interest {
         Accounts.requireCash(account.id, cash);
         account.header.cash = cash;
         account.header.cashIndex = cash < 0 ? state.borrowIndex : state.supplyIndex;
-    }
-
-    function ceilDiv(uint256 a, uint256 b) private pure returns (uint256) {
-        return a == 0 ? 0 : (a - 1) / b + 1;
     }
 }

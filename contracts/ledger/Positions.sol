@@ -61,11 +61,13 @@ library Positions {
         pure
         returns (uint256 newSlot, Change memory change)
     {
-        int256 amount = signedAmount(size, price);
         change.sizeBefore = slot.size();
         change.sizeAfter = change.sizeBefore + size;
+        // Sizes that fit their field keep the product below within 256 bits.
+        newSlot = Position.pack(slot.instrument(), change.sizeAfter, slot.quote());
+        int256 amount = signedAmount(size, price);
         if (slot.isOption()) change.premium = amount;
-        newSlot = Position.pack(slot.instrument(), change.sizeAfter, slot.quote() - amount);
+        else newSlot = addQuote(newSlot, -amount);
     }
 
     /// @notice `size · price`, rounded towards zero, so that both sides of a trade exchange the same
@@ -91,13 +93,15 @@ library Positions {
 
     /// @notice Change of abs(size).
     function grossChange(Change memory change) internal pure returns (int256) {
-        return abs(change.sizeAfter) - abs(change.sizeBefore);
+        uint256 before = FixedPoint.abs(change.sizeBefore);
+        // Sizes are below 2^95.
+        return int256(FixedPoint.abs(change.sizeAfter)) - int256(before);
     }
 
     /// @notice Whether the size fell towards zero and not beyond.
     function isReduction(Change memory change) internal pure returns (bool) {
         if (change.sizeBefore < 0 ? change.sizeAfter > 0 : change.sizeAfter < 0) return false;
-        return abs(change.sizeAfter) < abs(change.sizeBefore);
+        return grossChange(change) < 0;
     }
 
     /// @notice Index and value of a linear position of size zero; the value is zero if it is not.
@@ -174,9 +178,5 @@ library Positions {
         for (uint256 i = 0; i < positions.length; ++i) {
             longer[i] = positions[i];
         }
-    }
-
-    function abs(int256 x) private pure returns (int256) {
-        return x < 0 ? -x : x;
     }
 }

@@ -225,6 +225,10 @@ class World:
     def wait(self, seconds: int):
         ape.chain.mine(timestamp=self.now + seconds)
 
+    def next_block_at(self, timestamp: int):
+        """Set the time of the next transaction, which else depends on the clock on the wall."""
+        ape.chain.provider.set_timestamp(timestamp)
+
     def token(self, asset):
         return {CASH: self.cash, WETH: self.weth, USDX: self.usdx}[asset]
 
@@ -323,24 +327,19 @@ class World:
         cash = sum(self.stored_cash(account) for account in accounts)
         return cash + pools + state.fees + state.interestPool - state.cashHeld
 
-    def snapshot(self, *owners) -> list:
-        """All that a refused call must leave alone."""
-        state = [tuple(self.engine.cashState())]
-        state += [tuple(self.engine.marketState(u)) for u in (ETH, BTC)]
-        for token, asset in ((self.cash, CASH), (self.weth, WETH), (self.usdx, USDX)):
-            state += [token.balanceOf(self.engine), self.engine.totalCollateralRaw(asset)]
-            state += [token.balanceOf(owner) for owner in owners]
-        for owner in owners:
-            account = account_of(owner)
-            state += [self.stored_cash(account), list(self.engine.positionsOf(account))]
-            state += [self.engine.collateralOf(account, asset) for asset in (WETH, USDX)]
-        return state
+    def storage_roots(self) -> list[str]:
+        """Return one hash over all that each contract stores."""
+        provider = ape.chain.provider
+        contracts = (self.engine, self.exchange, self.cash, self.weth, self.usdx)
+        return [
+            provider.make_request("eth_getProof", [contract.address, [], "latest"])["storageHash"]
+            for contract in contracts
+        ]
 
     @contextmanager
     def refuses(self, error: str, /, **arguments) -> Iterator[None]:
         """Require an error of the body, and that nothing has changed."""
-        owners = self.actors[1:5]
-        before = self.snapshot(*owners)
+        before = self.storage_roots()
         with reverts_with(error, **arguments):
             yield
-        assert self.snapshot(*owners) == before
+        assert self.storage_roots() == before
