@@ -257,20 +257,37 @@ def test_health_is_the_first_condition_that_holds():
     assert margin.health(e, ie, 5.0, 10.0).tolist() == [3, 2, 1, 1, 0]
 
 
+def test_isolated_mode_charges_collateral_and_confidence_without_offset():
+    """Ten ETH against a short perpetual of the same delta: nothing netted, twice it isolated."""
+    perpetual = find(small.ETH, Kind.PERPETUAL)
+    collateral = np.array([[0.0, 10.0, 0.0, 0.0]])
+    spot = 10 * 1.1 * 0.93 * 3000
+    result = assessed([holding((perpetual, -spot / RISK.delta[perpetual]))], collateral, mode=1)
+    u = result.underlyings
+    assert u.isolated_loss[0, 1] == pytest.approx(2 * spot * 0.18)
+    assert u.isolated_confidence_charge[0, 1] == pytest.approx(2 * spot * 1e-3)
+    assert u.confidence_charge[0, 1] == pytest.approx(0, abs=SLACK)
+    expected = 0.8 * 2 * spot * 0.18 + 2 * spot * 1e-3
+    assert result.maintenance_margin[0] == pytest.approx(expected)
+
+
 def test_settled_positions_carry_value_and_no_risk():
     expired = MARKET._replace(now=small.NOW + 8 * small.DAY)
     posted = expired.slices.settlement_price.copy()
     posted[0] = 58_000.0
     final = expired._replace(slices=expired.slices._replace(settlement_price=posted))
     put, future = find(small.BTC, Kind.PUT, 7, 1.1), find(small.BTC, Kind.FUTURE, 7)
-    sizes = [holding((put, -2)), holding((future, 3))]
+    call, out = find(small.BTC, Kind.CALL, 7, 0.7), find(small.BTC, Kind.CALL, 7, 1.1)
+    pairs = (put, -2), (future, 3), (call, 1), (out, 1)
+    sizes = [holding(pair) for pair in pairs]
     payoff = INSTRUMENTS.strike[put] - 58_000
     done = assessed(sizes, market=final, risk=scenarios.price(final, INSTRUMENTS))
-    assert done.equity == pytest.approx([-2 * payoff, 3 * 58_000])
+    exercised = 58_000 - INSTRUMENTS.strike[call]
+    assert done.equity == pytest.approx([-2 * payoff, 3 * 58_000, exercised, 0])
     assert np.all(done.maintenance_margin == 0)
     waiting = assessed(sizes, market=expired, risk=scenarios.price(expired, INSTRUMENTS))
-    assert waiting.equity == pytest.approx([-2 * (INSTRUMENTS.strike[put] - 60_000), 3 * 60_000])
-    assert np.all(waiting.maintenance_margin > 0)
+    assert waiting.equity[:2] == pytest.approx([2 * (6e4 - INSTRUMENTS.strike[put]), 3 * 6e4])
+    assert np.all(waiting.maintenance_margin[:3] > 0)
     assert np.all(waiting.underlyings.basis_charge == 0)
 
 
