@@ -3,6 +3,7 @@
 Source: specification, section 5.
 """
 
+from reference_model.exact.fixed_point import clamp, div_to_zero
 from reference_model.types import WAD
 
 INTERVAL_SECONDS = 28_800
@@ -13,9 +14,7 @@ def premium(mark: int, index: int, funding_cap: int) -> int:
 
     Rounded towards zero. `mark` and `index` are USD, WAD, above zero.
     """
-    distance = abs(mark - index) * WAD // index
-    rate = min(distance, funding_cap)
-    return rate if mark >= index else -rate
+    return clamp(div_to_zero(mark - index, index), -funding_cap, funding_cap)
 
 
 def accrue(

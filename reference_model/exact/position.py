@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact.errors import PositionOverflow
-from reference_model.types import WAD
+from reference_model.exact.fixed_point import mul_to_zero
 
 SIZE_LIMIT = 2**95
 QUOTE_LIMIT = 2**111
@@ -78,8 +78,7 @@ def is_empty(slot: int) -> bool:
 
 def signed_amount(size_: int, price: int) -> int:
     """``size·price`` towards zero, USD, WAD, so that two parties' amounts are exactly opposite."""
-    amount = abs(size_) * abs(price) // WAD
-    return amount if (size_ < 0) == (price < 0) else -amount
+    return mul_to_zero(size_, price)
 
 
 def apply_trade(instrument_: int, slot: int, size_: int, price: int) -> Trade:

@@ -1,0 +1,19 @@
+"""Trading fees.
+
+Source: specification, section 6.
+"""
+
+from reference_model.exact.fixed_point import mul_up
+
+
+def fee(size: int, index: int, fee_rate: int) -> int:
+    """Fee on a linear instrument, USD, WAD, Up: ``mulUp(mulUp(size, index), feeRate)``.
+
+    `size` is that of the fill, units, WAD, at least 0.
+    """
+    return mul_up(mul_up(size, index), fee_rate)
+
+
+def option_fee(size: int, index: int, fee_rate: int, premium: int, option_fee_cap: int) -> int:
+    """Fee on an option, at most `option_fee_cap` of the absolute `premium`; USD, WAD, Up."""
+    return min(fee(size, index, fee_rate), mul_up(premium, option_fee_cap))
