@@ -1,11 +1,11 @@
 """What is pushed is what the chain then says; what is nonsense reverts with the feed's error."""
 
 import pytest
+from eth_utils import keccak
 
 from oracle_mock import faults, paths
 from oracle_mock.market import Ids, InvalidSnapshotError, pack_svi, to_wad
 from oracle_mock.pusher import Pusher, from_now
-from scripts.deploy import selector
 from tests.reverts import reverts_with
 
 IDS = Ids({"BTC": 1, "ETH": 2}, {"USDC": 3})
@@ -23,8 +23,9 @@ def feed(project, accounts, poster):
     admin = accounts[0]
     governance = admin.deploy(project.Governance, admin)
     feed = admin.deploy(project.MarketDataFeed, governance)
-    selectors = [selector(feed, "post")]
-    governance.setTargetFunctionRole(feed, selectors, governance.POSTER(), sender=admin)
+    (post,) = (method for method in feed.contract_type.mutable_methods if method.name == "post")
+    selector = keccak(text=post.selector)[:4]
+    governance.setTargetFunctionRole(feed, [selector], governance.POSTER(), sender=admin)
     governance.grantRole(governance.POSTER(), poster, 0, sender=admin)
     return feed
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from oracle_mock.market import (
@@ -21,6 +22,7 @@ from oracle_mock.market import (
     validate,
 )
 from oracle_mock.surface import Svi, require_arbitrage_free, scale_level
+from reference_model.ideal import svi as ideal_svi
 
 SVI = Svi(0.01, 0.1, -0.3, 0.02, 0.2)
 SLICES = (Slice(2_000, 101.0, 0.99, SVI), Slice(3_000, 102.0, 0.98, scale_level(SVI, 2)))
@@ -104,6 +106,14 @@ def test_svi_word_survives_a_round_trip_within_its_resolution(start):
                 error = abs(getattr(svi, name) - getattr(part.svi, name))
                 assert error <= 2.0 ** -(fraction_bits + 1)
         require_arbitrage_free(packed)
+
+
+def test_reference_model_reads_the_same_slice_from_a_word(start):
+    k = np.linspace(-1, 1, 21)
+    for part in start.markets["BTC"].slices:
+        parameters = ideal_svi.unpack(pack_svi(part.svi))
+        theirs = ideal_svi.total_variance(np.array(parameters), k)
+        assert np.allclose(theirs, part.svi.total_variance(k), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
