@@ -240,6 +240,18 @@ def test_depeg_is_charged_on_cash_like_collateral():
     assert result.equity == pytest.approx(999) and result.collateral_equity == pytest.approx(998)
 
 
+def test_collateral_counts_initially_at_the_worse_of_spot_and_stable_price():
+    balances = np.array([[2.0, 10.0, 0.0, 0.0]])
+    high = MARKET._replace(underlyings=MARKET.underlyings._replace(stable_index=np.full(3, 1e6)))
+    for market, expected in (
+        (MARKET, 2 * 0.95 * 58_800 + 10 * 0.93 * 1.08 * 2940),
+        (high, 2 * 0.95 * 60_000 + 10 * 0.93 * 1.1 * 3000),
+    ):
+        result = assessed([np.zeros(len(RISK.value))], balances, market=market, cash=7.0)
+        assert result.collateral_equity == pytest.approx(7 + expected)
+        assert result.equity == pytest.approx(7 + 2 * 0.95 * 60_000 + 10 * 0.93 * 1.1 * 3000)
+
+
 def test_profit_is_weighted_and_capped_and_loss_is_not():
     perpetual = find(small.BTC, Kind.PERPETUAL)
     capped = MARKET._replace(parameters=MARKET.parameters._replace(profit_weight=0.5))
