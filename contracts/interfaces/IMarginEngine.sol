@@ -87,14 +87,25 @@ interface IMarginEngine {
     // ------------------------------------------------------------------------------------ events
 
     /// @notice An operator's bitmap of sub-accounts was replaced.
+    /// @param owner Owner of the sub-accounts.
+    /// @param operator Address acting for the owner.
+    /// @param oldSubIds Bitmap until now.
+    /// @param newSubIds Bitmap from now on.
     event OperatorSet(
         address indexed owner, address indexed operator, uint256 oldSubIds, uint256 newSubIds
     );
 
     /// @notice The generation of margin was chosen.
+    /// @param account Account id.
+    /// @param oldMode Generation until now.
+    /// @param newMode Generation from now on.
     event MarginModeSet(uint256 indexed account, MarginMode oldMode, MarginMode newMode);
 
     /// @notice Tokens arrived.
+    /// @param account Account id.
+    /// @param asset 0 for the settlement token, else a collateral id.
+    /// @param from Who paid.
+    /// @param amountRaw Tokens, in their smallest unit.
     /// @param cashChange Credited to cash, WAD; zero for collateral.
     event Deposited(
         uint256 indexed account,
@@ -105,6 +116,10 @@ interface IMarginEngine {
     );
 
     /// @notice Tokens left.
+    /// @param account Account id.
+    /// @param asset 0 for the settlement token, else a collateral id.
+    /// @param to Receiver.
+    /// @param amountRaw Tokens, in their smallest unit.
     /// @param cashChange Debited from cash, WAD, unsigned; zero for collateral.
     event Withdrawn(
         uint256 indexed account,
@@ -115,15 +130,24 @@ interface IMarginEngine {
     );
 
     /// @notice Interest was added to cash; the interest pool changed by the opposite.
+    /// @param account Account id.
+    /// @param amount Added to cash, USD, signed.
     event InterestBooked(uint256 indexed account, int256 amount);
 
     /// @notice Interest accrued to all accounts.
+    /// @param borrowIndex Growth of debt since the start, WAD.
+    /// @param supplyIndex Growth of cash since the start, WAD.
+    /// @param totalDebt Debt of all accounts with interest, USD.
     event InterestAccrued(uint256 borrowIndex, uint256 supplyIndex, uint256 totalDebt);
 
     /// @notice Funding accrued to all perpetuals of an underlying.
+    /// @param underlying Underlying id.
+    /// @param fundingIndex Funding per unit held since the start, USD, signed.
     event FundingAccrued(uint8 indexed underlying, int256 fundingIndex);
 
     /// @notice An account traded.
+    /// @param account Account id.
+    /// @param instrument Packed instrument.
     /// @param size Signed size of the fill, units.
     /// @param price Price of the fill, USD.
     /// @param cashChange Premium received, negative if paid; zero unless an option.
@@ -140,12 +164,20 @@ interface IMarginEngine {
     );
 
     /// @notice Profit or loss of a position became cash; its quote changed by the opposite.
+    /// @param account Account id.
+    /// @param instrument Packed instrument.
+    /// @param cashChange Added to cash, USD, signed.
     /// @param pool Settlement pool of the underlying afterwards.
     event PnlSettled(
         uint256 indexed account, uint128 indexed instrument, int256 cashChange, uint256 pool
     );
 
     /// @notice An expired position became a claim on its payoff, in the quote of the perpetual.
+    /// @param account Account id.
+    /// @param instrument Packed instrument.
+    /// @param size Units, signed.
+    /// @param settlementPrice Final price of the expiry, USD.
+    /// @param payoff Worth of the whole position at expiry, USD, signed.
     event PositionExpired(
         uint256 indexed account,
         uint128 indexed instrument,
@@ -155,6 +187,8 @@ interface IMarginEngine {
     );
 
     /// @notice Fees left the ledger.
+    /// @param to Receiver.
+    /// @param amountRaw Tokens, in their smallest unit.
     event FeesCollected(address indexed to, uint256 amountRaw);
 
     // ----------------------------------------------------------------------------------- actions
@@ -201,11 +235,13 @@ interface IMarginEngine {
     /// @notice Turns expired positions into claims and profit and loss into cash, losses first, as
     /// far as collateral covers the losses and the pools the profits. Anyone may call, for any
     /// account: equity does not change but for rounding against the account.
+    /// @param account Account id.
     /// @dev Errors: `InvalidAccount`; `CashOverflow`, `PositionOverflow` at the edges of the
     /// fields.
     function settle(uint256 account) external;
 
     /// @notice Accrues interest, and funding of one underlying. Anyone may call.
+    /// @param underlying Underlying id.
     function accrue(uint8 underlying) external;
 
     /// @notice Lets an operator do for the caller's sub-accounts all the caller can, except this.
@@ -215,6 +251,8 @@ interface IMarginEngine {
 
     /// @notice Chooses the generation of margin the account is held to; admission must hold
     /// afterwards. For the owner or an operator.
+    /// @param account Account id.
+    /// @param mode Generation.
     /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `StalePrice`, `BelowInitialMargin`.
     function setMarginMode(uint256 account, MarginMode mode) external;
 
@@ -224,6 +262,7 @@ interface IMarginEngine {
     function batch(bytes[] calldata calls) external;
 
     /// @notice Sends fees earned to a receiver. Restricted by the access manager.
+    /// @param to Receiver.
     /// @param amountRaw Tokens sent; fees are debited rounded up.
     /// @dev Errors: `AccessManagedUnauthorized`, `ZeroAmount`, `InsufficientFees`,
     /// `InsufficientCash`, `TransferMismatch`.
@@ -232,18 +271,29 @@ interface IMarginEngine {
     // ------------------------------------------------------------------------------------- views
 
     /// @notice An account as the risk model takes it, interest and funding up to date.
+    /// @param account Account id.
+    /// @return Portfolio with the time it is valued at.
     function portfolio(uint256 account) external view returns (Portfolio memory);
 
     /// @notice Cash with interest to now, USD, rounded down.
+    /// @param account Account id.
+    /// @return Signed; negative is debt.
     function cashOf(uint256 account) external view returns (int256);
 
     /// @notice Balance of a collateral asset.
+    /// @param account Account id.
+    /// @param asset 0 for the settlement token, else a collateral id.
+    /// @return amountRaw Tokens, in their smallest unit.
     function collateralOf(uint256 account, uint8 asset) external view returns (uint256 amountRaw);
 
     /// @notice Position slots as stored: quotes of perpetuals contain no funding.
+    /// @param account Account id.
+    /// @return slots One word each, as specified in section 3.
     function positionsOf(uint256 account) external view returns (uint256[] memory slots);
 
     /// @notice Size and quote of one position as stored; zero if there is none.
+    /// @param account Account id.
+    /// @param instrument Packed instrument.
     /// @return size Units, signed.
     /// @return quote USD, signed; for a perpetual, relative to the funding index.
     function positionOf(uint256 account, uint128 instrument)
@@ -252,20 +302,31 @@ interface IMarginEngine {
         returns (int256 size, int256 quote);
 
     /// @notice Funding index of an underlying with funding to now, USD per unit, rounded down.
+    /// @param underlying Underlying id.
+    /// @return Signed.
     function currentFundingIndex(uint8 underlying) external view returns (int256);
 
     /// @notice Cash of the whole ledger as stored.
+    /// @return Each with the unit its name says.
     function cashState() external view returns (CashState memory);
 
     /// @notice Market of one underlying as stored.
+    /// @param underlying Underlying id.
+    /// @return Each with the unit its name says.
     function marketState(uint8 underlying) external view returns (MarketState memory);
 
     /// @notice Sum of all balances of a collateral asset.
+    /// @param asset 0 for the settlement token, else a collateral id.
+    /// @return Tokens, in their smallest unit.
     function totalCollateralRaw(uint8 asset) external view returns (uint256);
 
     /// @notice Where orders are checked, cancelled and their fills kept.
+    /// @return Contract that serves this engine alone.
     function exchange() external view returns (IExchange);
 
     /// @notice Bitmap of the owner's sub-accounts that an operator may act for.
+    /// @param owner Owner of the sub-accounts.
+    /// @param operator Address acting for the owner.
+    /// @return Bit i stands for sub-account i.
     function operatorSubIds(address owner, address operator) external view returns (uint256);
 }

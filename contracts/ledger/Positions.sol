@@ -37,7 +37,8 @@ library Positions {
 
     /// @notice Trades `size` at `price`, changing the list.
     /// @param price USD; for a perpetual less the funding index, so possibly negative.
-    /// @return The list, one longer if the position is new and one shorter if nothing is left of it.
+    /// @return The list, one longer if the position is new and one shorter if nothing is left of
+    /// it.
     /// @return change Premium and sizes.
     function applyTrade(
         uint256[] memory positions,
@@ -70,8 +71,8 @@ library Positions {
         else newSlot = addQuote(newSlot, -amount);
     }
 
-    /// @notice `size · price`, rounded towards zero, so that both sides of a trade exchange the same
-    /// amount.
+    /// @notice `size · price`, rounded towards zero, so that both sides of a trade exchange the
+    /// same amount.
     function signedAmount(int256 size, int256 price) internal pure returns (int256) {
         return FixedPoint.mulToZero(size, price);
     }
