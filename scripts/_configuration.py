@@ -313,7 +313,8 @@ class Configuration(_Section):
     global_: Annotated[GlobalParameters, Field(alias="global")]
     interest: InterestParameters
     scenarios: list[VolClass]
-    decorrelations: dict[_integer(0, 7), Share]
+    # In JSON keys are text.
+    decorrelations: dict[Annotated[int, _between(0, 7)], Share]
     underlyings: dict[str, UnderlyingParameters]
     collaterals: dict[str, Collateral]
 

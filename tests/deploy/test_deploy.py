@@ -1,0 +1,309 @@
+"""What is deployed is what the configuration says; a second run only does what is left."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+
+import scripts._deployment
+from scripts._configuration import to_wad
+from scripts._deployment import (
+    ROLE_FUNCTIONS,
+    Deployment,
+    DeploymentError,
+    Manifest,
+    deploy,
+    selector,
+)
+
+CONTRACTS = {
+    "Governance": "governance",
+    "Parameters": "parameters",
+    "MarketDataFeed": "market_data",
+    "RiskModel": "risk_model",
+    "MarginEngine": "margin_engine",
+    "MarginLens": "margin_lens",
+}
+DAY = 86_400
+OTHERS_ROLES = ("guardian", "poster", "treasurer")
+
+
+def fields(struct, wanted):
+    return {name: struct[name] for name in wanted}
+
+
+def changed(section, **changes):
+    return section.model_copy(update=changes)
+
+
+def with_underlying(configuration, symbol, **changes):
+    underlying = changed(configuration.underlyings[symbol], **changes)
+    return changed(configuration, underlyings=configuration.underlyings | {symbol: underlying})
+
+
+def with_collateral(configuration, symbol, **changes):
+    collateral = changed(configuration.collaterals[symbol], **changes)
+    return changed(configuration, collaterals=configuration.collaterals | {symbol: collateral})
+
+
+def with_roles(configuration, admin, **members):
+    governance = configuration.governance
+    roles = {
+        name: changed(getattr(governance, name), members=[member.address], delay_seconds=delay)
+        for name, (member, delay) in members.items()
+    }
+    return changed(configuration, governance=changed(governance, admin=admin.address, **roles))
+
+
+@pytest.fixture
+def wide(configuration):
+    """Return the configuration with one parameter changed."""
+    return with_underlying(configuration, "BTC", scan_range=Decimal("0.5"))
+
+
+def test_parameters_are_the_configured_ones(deployment, configuration):
+    parameters = deployment.parameters
+    wanted = configuration.global_.struct()
+    assert fields(parameters.globalParameters(), wanted) == wanted
+    wanted = configuration.interest.struct()
+    assert fields(parameters.interestParameters(), wanted) == wanted
+    wanted = configuration.scenario_structs()
+    assert [fields(s, wanted[0]) for s in parameters.scenarios()] == wanted
+    weights = [configuration.decorrelations.get(group, Decimal(1)) for group in range(8)]
+    assert list(parameters.decorrelations()) == [to_wad(weight) for weight in weights]
+
+
+def test_underlyings_and_their_expiries_are_listed(deployment, configuration, chain):
+    for underlying in configuration.underlyings.values():
+        wanted = underlying.struct()
+        current = deployment.parameters.underlyingParameters(underlying.id)
+        assert fields(current, wanted) == wanted
+        expiries = underlying.expiries.timestamps(chain.blocks.head.timestamp)
+        assert sorted(deployment.parameters.liveExpiries(underlying.id)) == expiries
+        assert len(expiries) == 4
+
+
+def test_collaterals_are_listed_with_their_tokens(deployment, configuration):
+    for symbol, collateral in configuration.collaterals.items():
+        underlying = deployment.manifest.underlyings.get(collateral.underlying, 0)
+        wanted = collateral.struct(deployment.tokens[symbol].address, underlying)
+        current = deployment.parameters.collateralParameters(collateral.asset)
+        assert fields(current, wanted) == wanted
+        assert deployment.tokens[symbol].decimals() == collateral.decimals
+        assert deployment.manifest.assets[symbol] == collateral.asset
+
+
+def test_contracts_are_wired_to_each_other(deployment):
+    engine = deployment.margin_engine
+    assert engine.parameters() == deployment.parameters.address
+    assert engine.marketData() == deployment.market_data.address
+    assert engine.riskModel() == deployment.risk_model.address
+    assert engine.settlementToken() == deployment.tokens["USDC"].address
+    assert deployment.parameters.SETTLEMENT_TOKEN() == deployment.tokens["USDC"].address
+    for name in ("parameters", "market_data", "margin_engine"):
+        assert getattr(deployment, name).authority() == deployment.governance.address
+
+
+def test_every_role_has_its_functions_and_members(deployment, deployer):
+    governance = deployment.governance
+    for role, functions_of in ROLE_FUNCTIONS.items():
+        role_id = getattr(governance, role.upper())()
+        assert tuple(governance.hasRole(role_id, deployer)) == (True, 0)
+        for name, functions in functions_of.items():
+            target = getattr(deployment, CONTRACTS[name])
+            for function in functions:
+                mapped = governance.getTargetFunctionRole(target, selector(target, function))
+                assert mapped == role_id
+
+
+def test_every_restricted_function_has_a_role(deployment):
+    """A function left out would be the admin's; only views and the users' own may be."""
+    mapped = set(
+        ROLE_FUNCTIONS["governor"]["Parameters"] + ROLE_FUNCTIONS["guardian"]["Parameters"]
+    )
+    functions = {abi.name for abi in deployment.parameters.contract_type.mutable_methods}
+    assert functions - mapped == {"setAuthority"}
+
+
+def test_manifest_describes_the_deployment(deployment, path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["complete"]
+    assert content["contracts"] == {
+        name: getattr(deployment, attribute).address for name, attribute in CONTRACTS.items()
+    }
+    again = Deployment.of(Manifest.read(path))
+    assert again.margin_engine.address == deployment.margin_engine.address
+    assert again.tokens.keys() == deployment.tokens.keys() == content["assets"].keys()
+
+
+def test_second_run_sends_nothing(deployment, configuration, deployer, path):
+    nonce = deployer.nonce
+    again = deploy(configuration, deployer, path)
+    assert deployer.nonce == nonce
+    assert again.manifest == deployment.manifest
+
+
+def test_second_run_sends_only_what_changed(deployment, wide, deployer, path):
+    nonce = deployer.nonce
+    deploy(wide, deployer, path)
+    assert deployer.nonce == nonce + 1
+    assert deployment.parameters.underlyingParameters(1).scanRange == 10**18 // 2
+
+
+def test_interrupted_run_is_continued(deployment, configuration, deployer, path, tmp_path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    lens = content["contracts"].pop("MarginLens")
+    content["complete"] = False
+    half = tmp_path / "half.json"
+    half.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DeploymentError, match="interrupted"):
+        Deployment.of(Manifest.read(half))
+    nonce = deployer.nonce
+    continued = deploy(configuration, deployer, half)
+    assert deployer.nonce == nonce + 1
+    assert continued.margin_lens.address != lens
+    assert continued.margin_engine.address == deployment.margin_engine.address
+
+
+def test_failure_leaves_a_manifest_to_continue_from(
+    configuration, deployer, tmp_path, monkeypatch, chain
+):
+    path = tmp_path / "failed.json"
+
+    def fail(self):
+        raise RuntimeError("the network is gone")
+
+    monkeypatch.setattr(scripts._deployment._Run, "_deploy_risk_model", fail)
+    with pytest.raises(RuntimeError):
+        deploy(configuration, deployer, path)
+    monkeypatch.undo()
+    begun = json.loads(path.read_text(encoding="utf-8"))["contracts"]
+    assert set(begun) == {"Governance", "Parameters", "MarketDataFeed"}
+    finished = deploy(configuration, deployer, path).manifest.contracts
+    assert begun.items() < finished.items()
+
+
+def test_roles_are_handed_over(configuration, deployer, accounts, tmp_path):
+    path = tmp_path / "handed_over.json"
+    admin, governor, other = accounts[1:4]
+    roles = {name: (other, 0) for name in OTHERS_ROLES}
+    configuration = with_roles(configuration, admin, governor=(governor, 2 * DAY), **roles)
+    governance = deploy(configuration, deployer, path).governance
+    assert tuple(governance.hasRole(0, admin)) == (True, 0)
+    assert tuple(governance.hasRole(governance.GOVERNOR(), governor)) == (True, 2 * DAY)
+    assert not governance.hasRole(0, deployer)[0]
+    assert not governance.hasRole(governance.GOVERNOR(), deployer)[0]
+    nonce = deployer.nonce
+    deploy(configuration, deployer, path)
+    wide = with_underlying(configuration, "BTC", scan_range=Decimal("0.5"))
+    with pytest.raises(DeploymentError, match="only the governor can change that"):
+        deploy(wide, deployer, path)
+    with pytest.raises(DeploymentError, match="172800 seconds ahead"):
+        deploy(wide, governor, path)
+    late = with_roles(configuration, admin, governor=(governor, DAY), **roles)
+    with pytest.raises(DeploymentError, match="only the admin"):
+        deploy(late, deployer, path)
+    assert deployer.nonce == nonce
+
+
+def test_existing_market_data_is_taken_as_it_is(deployment, configuration, deployer, tmp_path):
+    feed = deployment.market_data.address
+    other = deploy(changed(configuration, market_data=feed), deployer, tmp_path / "other.json")
+    assert other.market_data.address == feed
+    assert other.margin_engine.marketData() == feed
+    assert other.governance.address != deployment.governance.address
+
+
+def test_existing_tokens_are_taken_as_they_are(deployment, configuration, deployer):
+    weth = deployment.tokens["WETH"].address
+    other = deploy(with_collateral(configuration, "WETH", token=weth), deployer)
+    assert other.tokens["WETH"].address == weth
+    assert other.tokens["WBTC"].address != deployment.tokens["WBTC"].address
+
+
+@pytest.fixture
+def refused(deployer):
+    """Require that a deployment is refused with a message, before anything is sent."""
+
+    def check(configuration, message, path=None):
+        nonce = deployer.nonce
+        with pytest.raises(DeploymentError, match=message):
+            deploy(configuration, deployer, path)
+        assert deployer.nonce == nonce
+
+    return check
+
+
+def test_mock_tokens_are_refused_on_a_public_network(configuration, refused, monkeypatch):
+    network = type(scripts._deployment.networks.provider.network)
+    monkeypatch.setattr(network, "is_dev", False)
+    refused(configuration, "mock tokens may be minted by anyone")
+
+
+def test_token_without_code_is_refused(configuration, accounts, refused):
+    address = accounts[5].address
+    refused(with_collateral(configuration, "WETH", token=address), f"no contract at {address}")
+
+
+def test_contract_that_is_no_token_is_refused(configuration, deployment, refused):
+    address = deployment.parameters.address
+    refused(with_collateral(configuration, "WETH", token=address), f"{address} is not a token")
+
+
+def test_token_of_other_decimals_is_refused(configuration, deployment, refused):
+    address = deployment.tokens["WBTC"].address
+    message = "has 8 decimals, the configuration says 18"
+    refused(with_collateral(configuration, "WETH", token=address), message)
+
+
+def test_market_data_without_code_is_refused(configuration, accounts, refused):
+    address = accounts[5].address
+    refused(changed(configuration, market_data=address), f"no contract at {address}")
+
+
+def test_other_token_under_a_listed_symbol_is_refused(deployment, configuration, refused, path):
+    address = deployment.tokens["WETH"].address
+    other = with_collateral(configuration, "wstETH", token=address)
+    refused(other, "a listed token cannot change", path)
+
+
+def test_other_id_under_a_listed_symbol_is_refused(deployment, configuration, refused, path):
+    refused(with_underlying(configuration, "SOL", id=9), "SOL is id 3 for ever", path)
+    refused(with_collateral(configuration, "SOL", asset=9), "SOL is asset 5 for ever", path)
+
+
+def test_account_without_funds_is_refused(configuration, accounts, chain):
+    poor = accounts[6]
+    chain.set_balance(poor, 0)
+    with pytest.raises(DeploymentError, match="nothing to pay for gas"):
+        deploy(configuration, poor)
+
+
+def test_manifest_of_another_chain_is_refused(deployment, path, tmp_path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["genesis"] = "0x" + keccak(encode(["uint256"], [1])).hex()
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DeploymentError, match="of another chain"):
+        Manifest.read(other)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"network": 1}'])
+def test_file_that_is_no_manifest_is_refused(tmp_path, text):
+    path = tmp_path / "manifest.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DeploymentError, match="is not a manifest"):
+        Manifest.read(path)
+    with pytest.raises(DeploymentError, match="no manifest at"):
+        Manifest.read(tmp_path / "absent.json")
+
+
+def test_expiries_are_added_to_a_deployment(deployment, deployer, chain):
+    ahead = (chain.blocks.head.timestamp // 3_600 + 5) * 3_600
+    deployment.list_expiries("ETH", [ahead], deployer)
+    nonce = deployer.nonce
+    deployment.list_expiries("ETH", [ahead], deployer)
+    assert deployer.nonce == nonce
+    assert deployment.parameters.isExpiryListed(2, ahead)
