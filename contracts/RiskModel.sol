@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {LibBit} from "solady/src/utils/LibBit.sol";
+import {LibSort} from "solady/src/utils/LibSort.sol";
+
+import {IMarketData} from "./interfaces/IMarketData.sol";
+import {IParameters} from "./interfaces/IParameters.sol";
+import {IRiskModel} from "./interfaces/IRiskModel.sol";
+import {Positions} from "./ledger/Positions.sol";
+import {Charges} from "./margin/Charges.sol";
+import {Losses} from "./margin/Losses.sol";
+import {OptionPricing, Slice} from "./margin/OptionPricing.sol";
+import {ScenarioGrid, ScenarioGrids} from "./margin/ScenarioGrid.sol";
+import {Valuation} from "./margin/Valuation.sol";
+import {FixedPoint} from "./math/FixedPoint.sol";
+import {NormalCdf} from "./math/NormalCdf.sol";
+import {Grid, ScenarioKernel} from "./math/ScenarioKernel.sol";
+import {Instrument} from "./types/Instrument.sol";
+import {Position} from "./types/Position.sol";
+import {
+    Assessment,
+    Breakdown,
+    CollateralParameters,
+    GlobalParameters,
+    Health,
+    MarginMode,
+    Portfolio,
+    UnderlyingBreakdown,
+    UnderlyingParameters
+} from "./types/Types.sol";
+
+/// @title Stateless risk model
+/// @notice Implements sections 8 to 10 of the specification. Positions are sorted, so that one pass
+/// handles each underlying and each expiry once; sums over positions are exact integers, rounded
+/// once per underlying, in USD.
+/// @dev Ranges, from which no operation can overflow: sizes below 2^95 and prices below 2^96 make a
+/// dollar delta below 2^132; a balance is worth below 2^128. There are at most 128 positions and 31
+/// balances, so sums of deltas stay below 2^140. A move below 2^69 (X64) and a weight below 2^20
+/// (Ppm) make 2^229.
+contract RiskModel is IRiskModel {
+    using Position for uint256;
+    using Instrument for uint128;
+    using ScenarioKernel for Grid;
+
+    uint256 private constant GROUPS = 8;
+    /// @dev Underlying and expiry of a slot are above this bit.
+    uint256 private constant EXPIRY_SHIFT = 216;
+
+    IParameters private immutable PARAMETERS;
+    IMarketData private immutable MARKET_DATA;
+
+    /// @dev Table of the normal distribution, most of a contract's size on its own.
+    address private immutable NORMAL_TABLE;
+
+    /// @dev A collateral balance and what it is worth.
+    struct Balance {
+        uint256 amount;
+        uint256 rate;
+        uint256 stableRate;
+        CollateralParameters parameters;
+    }
+
+    /// @dev What the pass over an account needs and accumulates.
+    /// @param exposures Bit u is set if underlying u has a position or a balance.
+    /// @param balanceKeys Underlying in bits 248-255, index into `balances` below; ascending.
+    /// @param bucketTimes Time buckets of the underlying at hand, with `bucketDeltas`.
+    /// @param errorBound Kernel error and rounding of all options, to be taken off their value.
+    /// @param groupNetted Netted profit and loss per group and scenario.
+    struct Pass {
+        GlobalParameters globals;
+        ScenarioGrid grid;
+        uint256 exposures;
+        uint256[] positions;
+        uint256 nextPosition;
+        Balance[] balances;
+        uint256[] balanceKeys;
+        uint256 nextBalance;
+        uint256[] openInterest;
+        uint256[] bucketTimes;
+        int256[] bucketDeltas;
+        uint256 initialValue;
+        uint256 errorBound;
+        uint256 charges;
+        uint256 isolatedCharges;
+        uint256 openInterestCharge;
+        uint256 isolatedOpenInterestCharge;
+        int256[][GROUPS] groupNetted;
+        uint256[GROUPS] groupGross;
+        uint256[GROUPS] groupError;
+        Breakdown result;
+    }
+
+    /// @dev What the pass accumulates for one underlying.
+    /// @param errorBound Bound on the error of the options, in any scenario, value and delta.
+    struct Book {
+        UnderlyingParameters parameters;
+        uint256 index;
+        uint256 confidence;
+        uint256 mark;
+        uint256 stableIndex;
+        uint256 buckets;
+        uint256 shortSize;
+        uint256 isolated;
+        uint256 errorBound;
+        UnderlyingBreakdown result;
+    }
+
+    constructor(IParameters parameters, IMarketData marketData) {
+        PARAMETERS = parameters;
+        MARKET_DATA = marketData;
+        NORMAL_TABLE = NormalCdf.deploy();
+    }
+
+    /// @inheritdoc IRiskModel
+    function assess(Portfolio calldata portfolio) external view returns (Assessment memory) {
+        return _compute(portfolio).assessment;
+    }
+
+    /// @inheritdoc IRiskModel
+    function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory) {
+        return _compute(portfolio);
+    }
+
+    /// @inheritdoc IRiskModel
+    function collateralValue(uint256[] calldata collateral) external view returns (uint256 total) {
+        for (uint256 i; i < collateral.length; ++i) {
+            uint8 asset = uint8(collateral[i] >> 248);
+            CollateralParameters memory parameters = PARAMETERS.collateralParameters(asset);
+            (uint256 price,,) = MARKET_DATA.collateralRate(asset);
+            if (parameters.underlying != 0) {
+                (uint256 index,,,,) = MARKET_DATA.spot(parameters.underlying);
+                price = Valuation.tokenPrice(price, index);
+            }
+            total += Valuation.haircutValue(
+                uint128(collateral[i]), price, parameters.haircut
+            );
+        }
+    }
+
+    // ---------------------------------------------------------------------------- The one pass
+
+    function _compute(Portfolio calldata portfolio) private view returns (Breakdown memory result) {
+        Pass memory pass;
+        result = pass.result;
+        result.assessment.oldestTimestamp = block.timestamp;
+        pass.globals = PARAMETERS.globalParameters();
+        pass.grid = ScenarioGrids.load(PARAMETERS.scenarioPointer(), NORMAL_TABLE);
+        pass.openInterest = portfolio.openInterest;
+        _loadPositions(pass, portfolio.positions);
+        _loadBalances(pass, portfolio.collateral);
+
+        uint256 exposures = pass.exposures;
+        result.underlyings = new UnderlyingBreakdown[](LibBit.popCount(exposures));
+        for (uint256 k; exposures != 0; ++k) {
+            result.underlyings[k] = _underlying(pass, uint8(LibBit.ffs(exposures)));
+            exposures &= exposures - 1;
+        }
+        _netGroups(pass);
+        _require(pass, portfolio.marginMode);
+        _judge(pass, portfolio.cash);
+    }
+
+    /// @dev Copies the positions in ascending order, with a zero behind the last.
+    function _loadPositions(Pass memory pass, uint256[] calldata positions) private pure {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            uint256 count = positions.length;
+            uint256[] memory sorted = new uint256[](count + 1);
+            // One word per position, and the array is then one shorter than what was allocated.
+            assembly ("memory-safe") {
+                calldatacopy(add(sorted, 32), positions.offset, shl(5, count))
+                mstore(sorted, count)
+            }
+            LibSort.sort(sorted);
+            uint256 exposures;
+            for (uint256 i; i < count; ++i) exposures |= 1 << _word(sorted, i).underlying();
+            pass.exposures = exposures;
+            pass.positions = sorted;
+            pass.bucketTimes = new uint256[](count + 1);
+            pass.bucketDeltas = new int256[](count + 1);
+        }
+    }
+
+    /// @dev Values cash-like tokens at once; the others wait for the index of their underlying.
+    function _loadBalances(Pass memory pass, uint256[] calldata collateral) private view {
+        pass.balances = new Balance[](collateral.length);
+        uint256[] memory keys = new uint256[](collateral.length);
+        uint256 count;
+        for (uint256 i; i < collateral.length; ++i) {
+            uint8 asset = uint8(collateral[i] >> 248);
+            Balance memory balance = pass.balances[i];
+            balance.amount = uint128(collateral[i]);
+            balance.parameters = PARAMETERS.collateralParameters(asset);
+            uint256 timestamp;
+            (balance.rate, balance.stableRate, timestamp) = MARKET_DATA.collateralRate(asset);
+            _note(pass, timestamp);
+            uint256 underlying = balance.parameters.underlying;
+            if (underlying == 0) {
+                uint256 value = _addCollateral(pass, balance, balance.rate, balance.stableRate);
+                pass.result.depegCharge += FixedPoint.mulUp(balance.parameters.depegRate, value);
+            } else {
+                keys[count++] = underlying << 248 | i;
+                pass.exposures |= 1 << underlying;
+            }
+        }
+        // Shrinks the array to the keys in use.
+        assembly ("memory-safe") {
+            mstore(keys, count)
+        }
+        LibSort.insertionSort(keys);
+        pass.balanceKeys = keys;
+    }
+
+    function _underlying(Pass memory pass, uint8 underlying)
+        private
+        view
+        returns (UnderlyingBreakdown memory)
+    {
+        Book memory book;
+        book.result.underlying = underlying;
+        book.parameters = PARAMETERS.underlyingParameters(underlying);
+        uint256 timestamp;
+        (book.index, book.confidence, book.mark, book.stableIndex, timestamp) =
+            MARKET_DATA.spot(underlying);
+        _note(pass, timestamp);
+        ScenarioGrids.prepare(pass.grid, book.parameters.scanRange);
+        pass.bucketTimes[0] = block.timestamp;
+        pass.bucketDeltas[0] = 0;
+        book.buckets = 1;
+        _addBalances(pass, book);
+        _addPositions(pass, book);
+        _workOutLosses(pass, book);
+        _workOutCharges(pass, book);
+        return book.result;
+    }
+
+    // ------------------------------------------------------------------ Collateral and positions
+
+    function _addBalances(Pass memory pass, Book memory book) private pure {
+        uint256[] memory keys = pass.balanceKeys;
+        uint256 i = pass.nextBalance;
+        for (; i < keys.length && keys[i] >> 248 == book.result.underlying; ++i) {
+            Balance memory balance = pass.balances[uint8(keys[i])];
+            uint256 value = _addCollateral(
+                pass,
+                balance,
+                Valuation.tokenPrice(balance.rate, book.index),
+                Valuation.tokenPrice(balance.stableRate, book.stableIndex)
+            );
+            _addLinearDelta(pass, book, int256(value));
+        }
+        pass.nextBalance = i;
+    }
+
+    /// @return value At maintenance prices.
+    function _addCollateral(
+        Pass memory pass,
+        Balance memory balance,
+        uint256 price,
+        uint256 stablePrice
+    ) private pure returns (uint256 value) {
+        uint256 haircut = balance.parameters.haircut;
+        value = Valuation.haircutValue(balance.amount, price, haircut);
+        pass.result.collateralValue += value;
+        pass.initialValue += stablePrice < price
+            ? Valuation.haircutValue(balance.amount, stablePrice, haircut)
+            : value;
+    }
+
+    function _addPositions(Pass memory pass, Book memory book) private view {
+        uint256 i = pass.nextPosition;
+        uint256 slot = _word(pass.positions, i);
+        while (slot.underlying() == book.result.underlying) {
+            uint32 expiry = slot.expiry();
+            uint256 price;
+            if (expiry != 0 && expiry <= block.timestamp) {
+                price = MARKET_DATA.settlementPrice(book.result.underlying, expiry);
+            }
+            i = price == 0
+                ? _addExpiry(pass, book, i, _openSlice(pass, book, expiry))
+                : _addSettled(pass, i, price);
+            slot = _word(pass.positions, i);
+        }
+        pass.nextPosition = i;
+    }
+
+    /// @dev Adds all positions of one expiry at its settlement price: value without risk.
+    /// @return i Index of the first position after them.
+    function _addSettled(Pass memory pass, uint256 first, uint256 price)
+        private
+        pure
+        returns (uint256 i)
+    {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            i = first;
+            uint256 slot = _word(pass.positions, i);
+            uint256 head = slot >> EXPIRY_SHIFT;
+            while (slot >> EXPIRY_SHIFT == head) {
+                pass.result.derivativeValue += Positions.payoff(slot, price);
+                slot = _word(pass.positions, ++i);
+            }
+        }
+    }
+
+    /// @dev Reads an expiry that stays in the scenarios and opens its time bucket. A perpetual is a
+    /// future at its mark; an expired option without a settlement price expires now on the index.
+    function _openSlice(Pass memory pass, Book memory book, uint32 expiry)
+        private
+        view
+        returns (Slice memory slice)
+    {
+        slice.discount = 1e18;
+        if (expiry == 0) {
+            slice.forward = book.mark;
+        } else if (expiry <= block.timestamp) {
+            slice.forward = book.index;
+        } else {
+            uint256 timestamp;
+            (slice.forward, slice.discount, slice.svi, timestamp) =
+                MARKET_DATA.slice(book.result.underlying, expiry);
+            _note(pass, timestamp);
+            slice.tauSeconds = expiry - block.timestamp;
+            pass.bucketTimes[book.buckets] = expiry;
+            pass.bucketDeltas[book.buckets++] = 0;
+        }
+    }
+
+    /// @dev Adds all positions of one expiry that stays in the scenarios.
+    /// @return i Index of the first position after them.
+    function _addExpiry(Pass memory pass, Book memory book, uint256 first, Slice memory slice)
+        private
+        pure
+        returns (uint256 i)
+    {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            i = first;
+            uint256 slot = _word(pass.positions, i);
+            uint256 head = slot >> EXPIRY_SHIFT;
+            while (slot >> EXPIRY_SHIFT == head) {
+                if (slot.isOption()) {
+                    _addOption(pass, book, slice, slot);
+                } else {
+                    int256 value = FixedPoint.mulDown(slot.size(), int256(slice.forward));
+                    pass.result.derivativeValue += value + slot.quote();
+                    _addLinearDelta(pass, book, value);
+                }
+                slot = _word(pass.positions, ++i);
+            }
+        }
+    }
+
+    function _addLinearDelta(Pass memory pass, Book memory book, int256 value) private pure {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            book.isolated += pass.grid.kernel.addLinear(value);
+            _addDelta(pass, book, value);
+        }
+    }
+
+    function _addDelta(Pass memory pass, Book memory book, int256 delta) private pure {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            pass.bucketDeltas[book.buckets - 1] += delta;
+            book.result.delta += delta;
+            book.result.grossDelta += FixedPoint.abs(delta);
+        }
+    }
+
+    function _addOption(Pass memory pass, Book memory book, Slice memory slice, uint256 slot)
+        private
+        pure
+    {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            if (slice.volFactorX64.length == 0) {
+                OptionPricing.prepare(slice, pass.globals, book.parameters, pass.grid.classVolPpm);
+            }
+            uint128 instrument = slot.instrument();
+            int256 strike = int256(instrument.strike());
+            int256 size = slot.size();
+            // |size| < 2^95, F < 2^96, K < 2^98 and D ≤ 1e18 < 2^60.
+            int256 notional =
+                FixedPoint.floorDiv(size * int256(slice.forward * slice.discount), 1e36);
+            (int256 value, int256 delta, uint256 ownLoss) = OptionPricing.add(
+                slice, pass.grid.kernel, notional, uint256(strike), instrument.isPut()
+            );
+            if (instrument.isPut()) {
+                int256 parity = int256(slice.discount) * (int256(slice.forward) - strike);
+                value += FixedPoint.floorDiv(-size * parity, 1e36);
+            }
+            pass.result.derivativeValue += value;
+            if (size < 0) book.shortSize += uint256(-size);
+            book.isolated += ownLoss;
+            _addDelta(pass, book, delta);
+        }
+    }
+
+    // ------------------------------------------------------------------------ Losses and charges
+
+    /// @dev Finds the worst scenario and books the losses into the risk group.
+    function _workOutLosses(Pass memory pass, Book memory book) private pure {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            UnderlyingBreakdown memory result = book.result;
+            Grid kernel = pass.grid.kernel;
+            int256[] memory netted = new int256[](pass.grid.count);
+            for (uint256 j; j < netted.length; ++j) netted[j] = kernel.netted(j);
+            uint256 loss;
+            (loss, result.bindingScenario) = Losses.worst(netted);
+            uint256 errorBound = kernel.errorBound();
+            book.errorBound = errorBound;
+            result.netted = netted;
+            result.worstLoss = loss + errorBound;
+            result.isolatedLoss =
+                FixedPoint.divideUp(book.isolated, ScenarioKernel.LOSS_UNIT) + errorBound;
+
+            uint256 group = book.parameters.group;
+            int256[] memory others = pass.groupNetted[group];
+            pass.groupNetted[group] = others.length == 0 ? netted : Losses.sum(others, netted);
+            pass.groupGross[group] += result.worstLoss;
+            pass.groupError[group] += errorBound;
+            pass.errorBound += errorBound;
+            pass.result.isolatedScanRisk += result.isolatedLoss;
+        }
+    }
+
+    function _workOutCharges(Pass memory pass, Book memory book) private pure {
+        UnderlyingBreakdown memory result = book.result;
+        UnderlyingParameters memory p = book.parameters;
+        uint256 net = FixedPoint.abs(result.delta) + book.errorBound;
+        uint256 gross = result.grossDelta + book.errorBound;
+        result.basisCharge = Charges.basis(
+            pass.bucketTimes, pass.bucketDeltas, book.buckets, book.errorBound, p.basisRate
+        );
+        result.shortOptionCharge =
+            Charges.shortOption(book.shortSize, book.index, p.shortOptionRate);
+        result.concentrationCharge = Charges.concentration(net, p.depth, p.concentrationRate);
+        result.isolatedConcentrationCharge =
+            Charges.concentration(gross, p.depth, p.concentrationRate);
+        result.confidenceCharge = Charges.confidence(net, book.confidence, book.index);
+        result.isolatedConfidenceCharge = Charges.confidence(gross, book.confidence, book.index);
+        uint256 factor = Charges.openInterestFactor(
+            _openInterestOf(pass, result.underlying),
+            p.oiLower,
+            p.oiUpper,
+            p.maxOiMultiplier,
+            pass.globals.initialFactor
+        );
+        result.openInterestCharge = FixedPoint.mulUp(factor, result.worstLoss);
+        result.isolatedOpenInterestCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
+
+        pass.charges += result.basisCharge + result.shortOptionCharge
+            + result.concentrationCharge + result.confidenceCharge;
+        pass.isolatedCharges += result.shortOptionCharge + result.isolatedConcentrationCharge
+            + result.isolatedConfidenceCharge;
+        pass.openInterestCharge += result.openInterestCharge;
+        pass.isolatedOpenInterestCharge += result.isolatedOpenInterestCharge;
+    }
+
+    function _openInterestOf(Pass memory pass, uint256 underlying) private pure returns (uint256) {
+        uint256[] memory words = pass.openInterest;
+        for (uint256 i; i < words.length; ++i) {
+            if (words[i] >> 248 == underlying) return uint128(words[i]);
+        }
+        return 0;
+    }
+
+    // ------------------------------------------------------------------- Requirement and health
+
+    /// @dev R_g: between what a group loses in one scenario and what each loses in its own.
+    function _netGroups(Pass memory pass) private view {
+        uint64[8] memory decorrelations = PARAMETERS.decorrelations();
+        for (uint256 g; g < GROUPS; ++g) {
+            if (pass.groupNetted[g].length == 0) continue;
+            (uint256 comove,) = Losses.worst(pass.groupNetted[g]);
+            comove += pass.groupError[g];
+            // Each net loss is at most the worst of its underlying, so comove ≤ gross.
+            uint256 risk =
+                comove + FixedPoint.mulUp(decorrelations[g], pass.groupGross[g] - comove);
+            pass.result.groupRisk[g] = risk;
+            pass.result.scanRisk += risk;
+        }
+    }
+
+    function _require(Pass memory pass, MarginMode mode) private pure {
+        Breakdown memory result = pass.result;
+        GlobalParameters memory globals = pass.globals;
+        uint256 charges = pass.charges + result.depegCharge;
+        uint256 isolatedCharges = pass.isolatedCharges + result.depegCharge;
+        result.netMaintenanceMargin =
+            FixedPoint.mulUp(globals.maintenanceFactor, result.scanRisk) + charges;
+        result.netInitialMargin = FixedPoint.mulUp(globals.initialFactor, result.scanRisk)
+            + charges + pass.openInterestCharge;
+        result.isolatedMaintenanceMargin =
+            FixedPoint.mulUp(globals.maintenanceFactor, result.isolatedScanRisk) + isolatedCharges;
+        result.isolatedInitialMargin =
+            FixedPoint.mulUp(globals.initialFactor, result.isolatedScanRisk) + isolatedCharges
+                + pass.isolatedOpenInterestCharge;
+
+        Assessment memory assessment = result.assessment;
+        assessment.maintenanceMargin = result.isolatedMaintenanceMargin;
+        assessment.initialMargin = result.isolatedInitialMargin;
+        if (mode == MarginMode.PORTFOLIO) {
+            assessment.maintenanceMargin =
+                FixedPoint.min(assessment.maintenanceMargin, result.netMaintenanceMargin);
+            assessment.initialMargin =
+                FixedPoint.min(assessment.initialMargin, result.netInitialMargin);
+        }
+    }
+
+    function _judge(Pass memory pass, int256 cash) private pure {
+        Breakdown memory result = pass.result;
+        Assessment memory assessment = result.assessment;
+        int256 derivatives = result.derivativeValue - int256(pass.errorBound);
+        result.derivativeValue = derivatives;
+        assessment.equity = cash + int256(result.collateralValue) + derivatives;
+        assessment.collateralEquity = cash + int256(pass.initialValue);
+        if (derivatives > 0) {
+            derivatives = FixedPoint.min(
+                FixedPoint.mulDown(int256(uint256(pass.globals.profitWeight)), derivatives),
+                int256(uint256(pass.globals.profitCap))
+            );
+        }
+        assessment.initialEquity = assessment.collateralEquity + derivatives;
+        if (assessment.equity < 0) result.health = Health.INSOLVENT;
+        else if (assessment.equity < int256(assessment.maintenanceMargin)) {
+            result.health = Health.LIQUIDATABLE;
+        } else if (assessment.initialEquity < int256(assessment.initialMargin)) {
+            result.health = Health.MARGIN_CALL;
+        }
+    }
+
+    function _note(Pass memory pass, uint256 timestamp) private pure {
+        Assessment memory assessment = pass.result.assessment;
+        if (timestamp < assessment.oldestTimestamp) assessment.oldestTimestamp = timestamp;
+    }
+
+    /// @dev Word i of an array that has one.
+    function _word(uint256[] memory array, uint256 i) private pure returns (uint256 word) {
+        // i is at most the length, and the positions have a word behind the last.
+        assembly ("memory-safe") {
+            word := mload(add(add(array, 32), shl(5, i)))
+        }
+    }
+}
