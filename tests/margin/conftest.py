@@ -1,0 +1,26 @@
+"""The desk that all tests of margin share; markets come with each call and leave no trace."""
+
+import pytest
+
+from tests.margin import desk as books
+
+
+@pytest.fixture(scope="session")
+def risk_officer(accounts):
+    return accounts[0]
+
+
+@pytest.fixture(scope="session")
+def desk(project, risk_officer):
+    harness = risk_officer.deploy(project.PortfolioHarness)
+    return books.Desk(harness, risk_officer.deploy(project.GasProbe))
+
+
+@pytest.fixture
+def now(chain):
+    return chain.blocks.head.timestamp
+
+
+@pytest.fixture
+def market(now):
+    return books.market(now)
