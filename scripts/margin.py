@@ -44,7 +44,7 @@ def parse_account(text: str, names: dict[str, int]) -> int:
                 f"'{text}' is neither an id, nor 0xowner:subaccount, nor a name in the manifest "
                 f"(there: {known})"
             ) from error
-    if account >= 1 << 168 or account >> 8 == 0:
+    if not 1 << 8 <= account < 1 << 168:
         raise click.BadParameter(f"{text} is no account: an id is an owner's address and one byte")
     return account
 

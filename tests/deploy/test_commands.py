@@ -1,0 +1,225 @@
+"""`ape run deploy` and `ape run margin` as a person runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from reference_model.types import MarginMode
+from scripts.margin import format_account, parse_account, render, usd
+
+PROJECT = Path(__file__).parents[2]
+APE = Path(sys.executable).with_name("ape")
+WAD = 10**18
+OWNER = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"
+ACCOUNT = int(OWNER, 16) << 8 | 3
+
+
+@pytest.fixture
+def run(chain, deployment):
+    """Run a command against the tests' chain; without one, the command starts its own."""
+
+    def run_on(*arguments, own_chain=False):
+        host = {} if own_chain else {"APE_FOUNDRY_HOST": chain.provider.uri}
+        command = [APE, "run", *map(str, arguments)]
+        return subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=os.environ | host,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run_on
+
+
+def assert_message(result, message):
+    """Require a failure with a message and without a traceback."""
+    output = result.stdout + result.stderr
+    assert result.returncode != 0, output
+    assert message in output
+    assert "Traceback" not in output
+
+
+# Deploy
+
+
+def test_deploy_works_by_itself_and_says_that_the_chain_ends(run, tmp_path):
+    path = tmp_path / "manifest.json"
+    result = run("deploy", "--manifest", path, own_chain=True)
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    assert manifest["complete"]
+    for name, address in (manifest["contracts"] | manifest["tokens"]).items():
+        assert re.search(rf"^{name} +{address}$", result.stdout, re.MULTILINE)
+    assert "has ended with it" in result.stdout
+    assert_message(run("margin", "--account", ACCOUNT, "--manifest", path), "of another chain")
+
+
+def test_deploy_continues_on_a_chain_that_stays(run, path, deployer):
+    nonce = deployer.nonce
+    result = run("deploy", "--manifest", path)
+    assert result.returncode == 0, result.stderr
+    assert "has ended with it" not in result.stdout
+    assert deployer.nonce == nonce
+
+
+def test_deploy_names_what_is_wrong_with_a_configuration(run, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    text = (PROJECT / "scripts" / "deploy.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("scanRange: 0.16", "scanRange: 1.6"), encoding="utf-8")
+    result = run("deploy", "--config", path)
+    assert_message(result, "underlyings.BTC.scanRange = 1.6: must lie between 0.001 and 0.9")
+
+
+def test_deploy_check_sends_nothing(run, deployer, tmp_path):
+    nonce = deployer.nonce
+    result = run("deploy", "--check", "--manifest", tmp_path / "manifest.json")
+    assert result.returncode == 0, result.stderr
+    assert "can be deployed" in result.stdout
+    assert deployer.nonce == nonce
+    assert not list(tmp_path.iterdir())
+
+
+def test_deploy_names_the_accounts_it_knows(run):
+    assert_message(run("deploy", "--account", "nobody"), "no account 'nobody'; known:")
+
+
+# Margin
+
+
+@pytest.fixture
+def funded(deployment, deployer, accounts, chain):
+    """Give an account ETH and USDT worth collateral, and return its id."""
+    now = chain.blocks.head.timestamp
+    price = 2_000 * WAD
+    spot = {
+        "underlying": deployment.manifest.underlyings["ETH"],
+        "index": price,
+        "confidence": WAD,
+        "mark": price,
+        "stableIndex": price,
+        "timestamp": now,
+    }
+    assets = deployment.manifest.assets
+    rates = [(assets[symbol], WAD, WAD, now) for symbol in ("WETH", "USDT")]
+    deployment.market_data.post([spot], [], rates, [], sender=deployer)
+    for symbol, amount in (("WETH", 10 * WAD), ("USDT", 5_000 * 10**6), ("USDC", 1_000 * 10**6)):
+        token = deployment.tokens[symbol]
+        token.mint(deployer, amount, sender=deployer)
+        token.approve(deployment.margin_engine, amount, sender=deployer)
+        deployment.margin_engine.deposit(ACCOUNT, assets[symbol], amount, sender=deployer)
+    return ACCOUNT
+
+
+def cells(text, label):
+    """Return the numbers of the first row of a label."""
+    (row, *_) = [line for line in text.splitlines() if line.startswith(label)]
+    return row.removeprefix(label).split()
+
+
+def test_margin_shows_what_the_lens_computes(run, deployment, funded, path):
+    result = run("margin", "--account", f"{OWNER}:3", "--manifest", path)
+    assert result.returncode == 0, result.stderr
+    text = result.stdout
+    breakdown = deployment.margin_lens.breakdown(funded)
+    assessment = breakdown.assessment
+    assert text.startswith(f"account {OWNER.lower()}:3")
+    assert cells(text, "health") == ["HEALTHY"]
+    assert cells(text, "equity") == [usd(assessment.equity)]
+    assert cells(text, "initial margin") == [usd(assessment.initialMargin)]
+    assert cells(text, "collateral after") == ["haircuts", usd(breakdown.collateralValue)]
+    # 10 ETH at 2,000 less 5 %, 5,000 USDT less 2 %, 1,000 in cash.
+    assert usd(assessment.equity) == "24,900.00"
+    assert cells(text, "de-peg")[0] == usd(4_900 * WAD * 11 // 100)
+    assert cells(text, "by underlying, USD") == ["ETH"]
+    assert cells(text, "net delta") == ["19,000.00"]
+    (part,) = breakdown.underlyings
+    assert cells(text, "worst loss, portfolio") == [usd(part.worstLoss)] == ["3,800.00"]
+    assert cells(text, "binding scenario") == [f"#{part.bindingScenario}"]
+    scenario = deployment.parameters.scenarios()[part.bindingScenario]
+    assert cells(text, "  price, in scan ranges") == [f"{scenario.pricePpm / 10**6:+.3f}"]
+
+
+def test_margin_takes_a_name_from_the_manifest(run, funded, path, tmp_path):
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["accounts"]["hedger"] = funded
+    named = tmp_path / "named.json"
+    named.write_text(json.dumps(manifest), encoding="utf-8")
+    result = run("margin", "--account", "hedger", "--manifest", named)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"account {OWNER.lower()}:3")
+
+
+def test_margin_says_what_it_does_not_know(run, path):
+    result = run("margin", "--account", "somebody", "--manifest", path)
+    assert_message(result, "'somebody' is neither an id")
+
+
+@pytest.mark.parametrize(
+    ("text", "account"),
+    [
+        (str(ACCOUNT), ACCOUNT),
+        (hex(ACCOUNT), ACCOUNT),
+        (f"{OWNER}:3", ACCOUNT),
+        (f"{OWNER.lower()}:255", ACCOUNT - 3 + 255),
+        (OWNER, ACCOUNT - 3),
+        ("hedger", 1 << 8),
+    ],
+)
+def test_account_is_given_in_any_form(text, account):
+    assert parse_account(text, {"hedger": 1 << 8}) == account
+
+
+@pytest.mark.parametrize(
+    "text", [f"{OWNER}:256", f"{OWNER}:x", "0", "255", str(1 << 168), "-1", ""]
+)
+def test_what_is_no_account_is_refused(text):
+    with pytest.raises(click.BadParameter, match=r"no account|not a sub-account|neither an id"):
+        parse_account(text, {})
+
+
+def test_account_is_shown_as_owner_and_sub_account():
+    assert format_account(ACCOUNT) == f"{OWNER.lower()}:3"
+
+
+def test_saving_is_shown_per_underlying_and_in_total():
+    part = dict.fromkeys(
+        ("basisCharge", "shortOptionCharge", "concentrationCharge", "confidenceCharge"), 0
+    ) | dict.fromkeys(("isolatedConcentrationCharge", "isolatedConfidenceCharge"), 0)
+    part |= {"openInterestCharge": 0, "isolatedOpenInterestCharge": 0}
+    part |= {"underlying": 1, "delta": -WAD, "grossDelta": 3 * WAD, "bindingScenario": 1}
+    part |= {"worstLoss": 25 * WAD, "isolatedLoss": 100 * WAD}
+    assessment = {"equity": WAD, "maintenanceMargin": 20 * WAD, "initialMargin": 25 * WAD}
+    breakdown = {"health": 2, "collateralValue": WAD, "derivativeValue": 0, "depegCharge": 0}
+    breakdown |= {"scanRisk": 25 * WAD, "isolatedScanRisk": 100 * WAD}
+    breakdown |= {"netMaintenanceMargin": 90 * WAD, "isolatedMaintenanceMargin": 80 * WAD}
+    breakdown |= {"netInitialMargin": 25 * WAD, "isolatedInitialMargin": 100 * WAD}
+    breakdown["assessment"] = SimpleNamespace(**assessment, initialEquity=WAD)
+    breakdown["underlyings"] = [Struct(part)]
+    scenarios = [Struct(pricePpm=0, volPpm=0, weightPpm=0)]
+    scenarios += [Struct(pricePpm=2 * 10**6, volPpm=-(10**6), weightPpm=500_000)]
+    text = render(Struct(breakdown), MarginMode.ISOLATED, scenarios, {1: "BTC"})
+    assert cells(text, "health") == ["LIQUIDATABLE"]
+    assert cells(text, "margin mode") == ["ISOLATED"]
+    assert cells(text, "scan risk") == ["25.00", "100.00", "75.0%"]
+    assert "maintenance margin                       80.00           80.00            0.0%" in text
+    assert cells(text, "to spare before initial margin") == ["-24.00"]
+    assert cells(text, "saving") == ["75.0%"]
+    assert cells(text, "  price, in scan ranges") == ["+2.000"]
+    assert cells(text, "  volatility, in vol ranges") == ["-1.000"]
+    assert cells(text, "  weight") == ["0.500"]
+
+
+class Struct(dict):
+    """What a contract returns as a struct: fields as attributes and as keys."""
+
+    __getattr__ = dict.__getitem__
