@@ -1,0 +1,274 @@
+"""Interest on cash and funding of perpetuals as time passes."""
+
+from math import exp, isclose
+
+import pytest
+from engine.world import BTC, CASH, ETH, INTEREST, WAD, WETH, YEAR, World, account_of, perpetual
+
+PRICE = 2_000
+PERIOD = 28_800
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+def expected_rate(utilisation):
+    base, slope1, slope2, kink = (INTEREST[name] for name in ("base", "slope1", "slope2", "kink"))
+    if utilisation <= kink:
+        return base + ceil_div(slope1 * ceil_div(utilisation * WAD, kink), WAD)
+    excess = ceil_div((utilisation - kink) * WAD, WAD - kink)
+    return base + slope1 + ceil_div(slope2 * excess, WAD)
+
+
+@pytest.fixture
+def loan(world, trader, lender):
+    """Lend half of the pool to the trader, against plenty of collateral."""
+    world.set_collateral(WETH, cap_raw=10**9 * WAD)
+    world.deposit(lender, CASH, 100_000)
+    world.deposit(trader, WETH, 1_000_000)
+    world.withdraw(trader, CASH, 50_000)
+
+
+def both(*owners):
+    return [account_of(owner) for owner in owners]
+
+
+# ----------------------------------------------------------------------------------- interest
+
+
+@pytest.mark.parametrize("lent", [0, 1_000, 79_999, 80_000, 95_000, 100_000])
+def test_interest_accrues_by_utilisation(world, engine, trader, lender, outsider, lent):
+    world.deposit(lender, CASH, 100_000)
+    world.deposit(trader, WETH, 1_000)
+    world.set_interest(base=0, slope1=0, slope2=0)
+    if lent:
+        world.withdraw(trader, CASH, lent)
+    engine.accrue(ETH, sender=outsider)
+    world.set_interest()
+    world.next_block_at(world.now)  # nothing accrues between
+    engine.accrue(ETH, sender=outsider)
+    before, seconds = engine.cashState(), YEAR // 12
+    world.next_block_at(before.accruedAt + seconds)
+    receipt = engine.accrue(ETH, sender=outsider)
+    after = engine.cashState()
+
+    utilisation = lent * WAD // 100_000
+    growth = ceil_div(expected_rate(utilisation) * seconds, YEAR)
+    supply_growth = growth * utilisation // WAD * (WAD - INTEREST["reserveFactor"]) // WAD
+    assert after.borrowIndex == before.borrowIndex + ceil_div(before.borrowIndex * growth, WAD)
+    assert after.supplyIndex == before.supplyIndex + before.supplyIndex * supply_growth // WAD
+    assert after.totalDebt == before.totalDebt + ceil_div(before.totalDebt * growth, WAD)
+    assert after.accruedAt == before.accruedAt + seconds
+    accrued = engine.InterestAccrued(
+        borrowIndex=after.borrowIndex, supplyIndex=after.supplyIndex, totalDebt=after.totalDebt
+    )
+    assert receipt.events[0] == accrued
+
+
+def test_debtors_pay_and_owners_of_cash_earn(world, engine, loan, trader, lender, outsider):
+    world.next_block_at(world.now + YEAR)
+    receipt = engine.settle(account_of(trader), sender=outsider)
+    world.next_block_at(world.now)
+    engine.settle(account_of(lender), sender=outsider)
+    state = engine.cashState()
+    owed, owned = world.stored_cash(account_of(trader)), world.stored_cash(account_of(lender))
+    paid = -owed - 50_000 * WAD
+    rate = expected_rate(WAD // 2) / WAD
+    assert isclose(paid, 50_000 * WAD * rate, rel_tol=1e-6)
+    assert isclose(owned - 100_000 * WAD, 0.9 * paid, rel_tol=1e-6)
+    # What the reserve keeps stays in the pool, and nothing is created.
+    assert isclose(state.interestPool, 0.1 * paid, rel_tol=1e-6)
+    assert world.unaccounted_cash(both(trader, lender)) == 0
+    assert engine.InterestBooked(account=account_of(trader), amount=-paid) in receipt.events
+    # The index has 18 decimals; what they leave open goes against the debtor.
+    assert 0 <= -owed - state.totalDebt <= 2 * 50_000
+
+
+def test_a_view_shows_interest_before_it_is_booked(world, engine, loan, trader, lender, outsider):
+    world.wait(YEAR // 2)
+    shown = world.cash_of(trader), world.cash_of(lender)
+    assert shown[0] < -50_000 * WAD and shown[1] > 100_000 * WAD
+    assert world.stored_cash(account_of(trader)) == -50_000 * WAD
+    world.next_block_at(world.now)
+    engine.settle(account_of(trader), sender=outsider)
+    world.next_block_at(world.now)
+    engine.settle(account_of(lender), sender=outsider)
+    assert (
+        world.stored_cash(account_of(trader)),
+        world.stored_cash(account_of(lender)),
+    ) == shown
+    assert engine.portfolio(account_of(trader)).cash == shown[0]
+
+
+def test_booking_often_never_pays(world, engine, loan, trader, lender, outsider, chain):
+    """With the same accruals, who is booked at each has no more than who never was."""
+    start = world.now
+
+    def cash_after(steps, book):
+        with chain.isolate():
+            for step in range(1, steps + 1):
+                world.next_block_at(start + step * 1_000)
+                engine.accrue(ETH, sender=outsider)
+                for owner in (trader, lender) if book else ():
+                    world.next_block_at(world.now)
+                    engine.settle(account_of(owner), sender=outsider)
+            return world.cash_of(trader), world.cash_of(lender), engine.cashState().supplyIndex
+
+    booked, never = cash_after(12, book=True), cash_after(12, book=False)
+    assert booked[2] == never[2]
+    assert booked[0] <= never[0]
+    assert booked[1] <= never[1]
+
+
+def test_a_repaid_loan_leaves_no_debt(world, engine, loan, trader, outsider):
+    world.wait(YEAR)
+    world.deposit(trader, CASH, 60_000)
+    assert world.cash_of(trader) > 0
+    assert engine.cashState().totalDebt == 0
+    index = engine.cashState().borrowIndex
+    world.wait(YEAR)
+    engine.accrue(ETH, sender=outsider)
+    # No one owes, so no one earns; the base rate moves the borrow index alone.
+    assert engine.cashState().borrowIndex > index
+    assert engine.cashState().totalDebt == 0
+
+
+def test_a_deposit_of_collateral_books_no_interest(world, engine, loan, trader):
+    world.wait(YEAR)
+    receipt = world.deposit(trader, WETH, 1)
+    assert [log.event_name for log in receipt.events if log.contract_address == engine.address] == [
+        "Deposited"
+    ]
+    assert world.stored_cash(account_of(trader)) == -50_000 * WAD
+
+
+def test_interest_without_bounds_stops_instead_of_blocking(world, engine, loan, trader, outsider):
+    """Rates of 1,000 % a year: the index grows to the limit of its field, and no further."""
+    world.set_interest(base=10 * WAD, slope1=10 * WAD, slope2=10 * WAD)
+    for _ in range(40):
+        world.next_block_at(world.now + YEAR)
+        engine.accrue(ETH, sender=outsider)
+    state = engine.cashState()
+    assert 2**83 < state.borrowIndex < 2**88
+    assert state.accruedAt == world.now
+    world.next_block_at(world.now + YEAR)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.cashState().borrowIndex == state.borrowIndex
+    world.deposit(trader, CASH, 10**9)
+    assert world.stored_cash(account_of(trader)) < 0
+
+
+# ------------------------------------------------------------------------------------ funding
+
+
+@pytest.fixture
+def position(world, trader, maker):
+    """Open a perpetual of 10 units at the index, without fees or interest."""
+    world.set_underlying(ETH, makerFee=0, takerFee=0)
+    world.set_interest(base=0, slope1=0, slope2=0)
+    for owner in (trader, maker):
+        world.deposit(owner, CASH, 1_000_000)
+    world.trade(trader, maker, perpetual(), 10, PRICE)
+    return world.engine.marketState(ETH).fundingAt
+
+
+@pytest.mark.parametrize("mark", [PRICE - 1, PRICE, PRICE + 7, PRICE - 100, PRICE + 100])
+@pytest.mark.parametrize("seconds", [1, PERIOD, 10 * PERIOD + 12_345])
+def test_the_funding_index_follows_the_premium(world, engine, position, outsider, mark, seconds):
+    world.next_block_at(position)
+    engine.accrue(ETH, sender=outsider)
+    world.set_spot(ETH, PRICE, mark=mark)
+    world.next_block_at(position + seconds)
+    receipt = engine.accrue(ETH, sender=outsider)
+    premium = (mark - PRICE) * WAD // PRICE
+    cap = 75 * WAD // 10_000
+    premium = max(-cap, min(cap, premium))
+    expected = PRICE * WAD * premium * seconds // (WAD * PERIOD)
+    assert engine.marketState(ETH).fundingIndex == expected
+    assert engine.currentFundingIndex(ETH) == expected
+    assert engine.FundingAccrued(underlying=ETH, fundingIndex=expected) in receipt.events
+
+
+def test_longs_pay_shorts_above_the_index_and_the_sum_is_zero(
+    world, engine, position, trader, maker, outsider
+):
+    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.next_block_at(position + 3 * PERIOD)
+    engine.accrue(ETH, sender=outsider)
+    world.set_spot(ETH, PRICE)
+    world.next_block_at(world.now)
+    engine.settle(account_of(trader), sender=outsider)
+    world.next_block_at(world.now)
+    engine.settle(account_of(maker), sender=outsider)
+    paid = 1_000_000 * WAD - world.cash_of(trader)
+    # Half a percent each eight hours, three times, on 20,000 USD.
+    assert paid == 300 * WAD
+    assert world.cash_of(maker) == 1_000_000 * WAD + paid
+    assert engine.marketState(ETH).pnlPool == 0
+
+
+def test_a_position_opened_later_pays_only_from_then_on(
+    world, engine, position, trader, lender, maker, outsider
+):
+    world.deposit(lender, CASH, 100_000)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.next_block_at(position + PERIOD)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10, timestamp=position + PERIOD)
+    world.next_block_at(position + PERIOD)
+    world.trade(lender, maker, perpetual(), 1, PRICE)
+    assert engine.marketState(ETH).fundingIndex == 10 * WAD
+    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.next_block_at(position + 2 * PERIOD)
+    engine.accrue(ETH, sender=outsider)
+    world.set_spot(ETH, PRICE)
+    world.next_block_at(world.now)
+    engine.settle(account_of(lender), sender=outsider)
+    world.next_block_at(world.now)
+    engine.settle(account_of(trader), sender=outsider)
+    assert world.cash_of(lender) == (100_000 - 10) * WAD
+    assert world.cash_of(trader) == (1_000_000 - 200) * WAD
+
+
+def test_the_risk_model_sees_funding_not_yet_stored(world, engine, position, trader, maker):
+    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.next_block_at(position + PERIOD)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    shown = {
+        owner: int(engine.portfolio(account_of(owner)).positions[0]) % 2**112
+        for owner in (trader, maker)
+    }
+    quote = {trader: -20_000 * WAD - 100 * WAD, maker: 20_000 * WAD + 100 * WAD}
+    assert shown == {owner: value % 2**112 for owner, value in quote.items()}
+    assert world.position(trader, perpetual())[1] == -20_000 * WAD
+    assert engine.marketState(ETH).fundingIndex == 0
+
+
+def test_the_first_accrual_only_starts_the_clock(world, engine, outsider):
+    world.set_spot(BTC, 50_000, mark=51_000)
+    assert engine.marketState(BTC).fundingAt == 0
+    world.wait(YEAR)
+    assert engine.currentFundingIndex(BTC) == 0
+    receipt = engine.accrue(BTC, sender=outsider)
+    assert engine.FundingAccrued(underlying=BTC, fundingIndex=0) in receipt.events
+    assert engine.marketState(BTC).fundingAt == world.now
+
+
+def test_accrual_of_an_unpriced_underlying_is_refused(world, engine, outsider):
+    with world.refuses("MissingPrice", underlying=9, expiry=0):
+        engine.accrue(9, sender=outsider)
+
+
+def test_continuous_interest_is_the_exponential(project, actors, trader, lender, outsider):
+    """Many accruals approach e^(rate·t): the figure a lender would reckon with."""
+    world = World(project, actors)
+    engine = world.engine
+    world.set_interest(base=WAD // 10, slope1=0, slope2=0, reserveFactor=0)
+    world.deposit(lender, CASH, 1_000)
+    world.deposit(trader, WETH, 10)
+    world.withdraw(trader, CASH, 1_000)
+    start = world.now
+    for step in range(1, 53):
+        world.next_block_at(start + step * YEAR // 52)
+        engine.accrue(ETH, sender=outsider)
+    assert isclose(engine.cashState().borrowIndex / WAD, exp(0.1), rel_tol=2e-4)
