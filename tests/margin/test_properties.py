@@ -1,0 +1,152 @@
+"""What must hold for every book, on seeded random ones."""
+
+import numpy as np
+import pytest
+
+from reference_model.types import PPM, WAD, MarginMode, Scenario
+from tests.margin import desk as books
+from tests.margin import random_books
+from tests.margin.desk import wad
+
+COUNT = 60
+# Per account: rounding of some dozens of terms, and the kernel's bound on books below 1e7 USD.
+SLACK = 10**14
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(20_260_205)
+
+
+@pytest.fixture
+def market(now):
+    return random_books.rich_market(now)
+
+
+@pytest.fixture
+def portfolios(generator, now):
+    return [random_books.random_book(generator, now) for _ in range(COUNT)]
+
+
+def test_order_of_positions_is_irrelevant(desk, market, generator, portfolios):
+    mixed = [random_books.shuffled(generator, each) for each in portfolios]
+    assert mixed != portfolios
+    assert desk.breakdowns(market, *mixed) == desk.breakdowns(market, *portfolios)
+
+
+def test_assess_is_the_heart_of_the_breakdown(desk, market, portfolios):
+    assessments = [each.assessment for each in desk.breakdowns(market, *portfolios)]
+    assert desk.assessments(market, *portfolios) == assessments
+
+
+def test_netted_never_exceeds_isolated(desk, market, portfolios):
+    for result in desk.breakdowns(market, *portfolios):
+        for part in result.underlyings:
+            assert part.worst_loss <= part.isolated_loss
+            assert abs(part.delta) <= part.gross_delta
+            assert part.concentration_charge <= part.isolated_concentration_charge
+            assert part.confidence_charge <= part.isolated_confidence_charge
+            assert part.open_interest_charge <= part.isolated_open_interest_charge
+            assert part.netted[part.binding_scenario] == min(part.netted)
+        assert result.scan_risk <= sum(part.worst_loss for part in result.underlyings)
+        assert result.scan_risk <= result.isolated_scan_risk
+        assert result.scan_risk == sum(result.group_risk)
+        assessment = result.assessment
+        assert assessment.maintenance_margin <= result.isolated_maintenance_margin
+        assert assessment.initial_margin <= result.isolated_initial_margin
+        assert 0 <= assessment.maintenance_margin <= assessment.initial_margin
+        assert assessment.initial_equity <= assessment.equity
+
+
+def test_isolated_mode_changes_nothing_but_what_is_required(desk, market, portfolios):
+    isolated = [each._replace(margin_mode=MarginMode.ISOLATED) for each in portfolios]
+    pairs = zip(
+        desk.breakdowns(market, *portfolios), desk.breakdowns(market, *isolated), strict=True
+    )
+    for netted, alone in pairs:
+        assert alone.assessment.initial_margin == netted.isolated_initial_margin
+        assert alone.assessment.maintenance_margin == netted.isolated_maintenance_margin
+        assert alone.underlyings == netted.underlyings
+
+
+def test_scan_risk_is_positively_homogeneous(desk, market, now):
+    small, large = (
+        [
+            random_books.random_book(np.random.default_rng(seed), now, scale=scale)
+            for seed in range(COUNT)
+        ]
+        for scale in (1, 7)
+    )
+    pairs = zip(desk.breakdowns(market, *small), desk.breakdowns(market, *large), strict=True)
+    for one, seven in pairs:
+        assert abs(seven.scan_risk - 7 * one.scan_risk) <= SLACK
+        assert abs(seven.isolated_scan_risk - 7 * one.isolated_scan_risk) <= SLACK
+
+
+def test_scan_risk_is_subadditive(desk, market, portfolios):
+    halves = [
+        (
+            each._replace(positions=each.positions[::2], collateral=()),
+            each._replace(positions=each.positions[1::2]),
+        )
+        for each in portfolios
+    ]
+    whole = desk.breakdowns(market, *portfolios)
+    first = desk.breakdowns(market, *(a for a, _ in halves))
+    second = desk.breakdowns(market, *(b for _, b in halves))
+    for together, one, other in zip(whole, first, second, strict=True):
+        assert together.scan_risk <= one.scan_risk + other.scan_risk + SLACK
+        isolated = one.isolated_scan_risk + other.isolated_scan_risk
+        assert abs(together.isolated_scan_risk - isolated) <= SLACK
+
+
+def test_another_scenario_never_lowers_a_requirement(desk, market, portfolios):
+    harsher = market._replace(scenarios=(*market.scenarios, Scenario(3 * PPM, -PPM, PPM // 2)))
+    pairs = zip(
+        desk.breakdowns(market, *portfolios), desk.breakdowns(harsher, *portfolios), strict=True
+    )
+    for mild, harsh in pairs:
+        assert mild.scan_risk <= harsh.scan_risk + SLACK
+        assert mild.isolated_scan_risk <= harsh.isolated_scan_risk + SLACK
+
+
+def test_less_offset_never_lowers_a_requirement(desk, market, portfolios):
+    risks = [
+        [
+            each.scan_risk
+            for each in desk.breakdowns(
+                market._replace(decorrelations=(wad(weight),) * 8), *portfolios
+            )
+        ]
+        for weight in (0, 0.3, 1)
+    ]
+    assert all(a <= b <= c for a, b, c in zip(*risks, strict=True))
+    assert any(a < c for a, _, c in zip(*risks, strict=True))
+
+
+def test_cash_adds_to_equity_and_nothing_else(desk, market, portfolios):
+    richer = [each._replace(cash=each.cash + 5 * WAD) for each in portfolios]
+    pairs = zip(
+        desk.assessments(market, *portfolios), desk.assessments(market, *richer), strict=True
+    )
+    for poor, rich in pairs:
+        assert rich == poor._replace(
+            equity=poor.equity + 5 * WAD,
+            initial_equity=poor.initial_equity + 5 * WAD,
+            collateral_equity=poor.collateral_equity + 5 * WAD,
+        )
+
+
+def test_hedged_book_uses_less_capital_than_its_parts(desk, market, now):
+    # A box spread: riskless, so netting removes all but the charges.
+    expiry = now + 30 * books.DAY
+    box = books.book(
+        books.option(books.ETH, expiry, 2_800, 10),
+        books.option(books.ETH, expiry, 2_800, -10, is_put=True),
+        books.option(books.ETH, expiry, 3_200, -10),
+        books.option(books.ETH, expiry, 3_200, 10, is_put=True),
+    )
+    result = desk.breakdown(market, box)
+    assert result.scan_risk < 10**12
+    assert result.net_initial_margin * 10 < result.isolated_initial_margin
+    assert result.derivative_value / WAD == pytest.approx(10 * 400, abs=1e-6)
