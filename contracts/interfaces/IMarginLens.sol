@@ -67,18 +67,26 @@ struct PositionView {
 /// posted is the data source's `MissingPrice` or `MissingCollateralRate`.
 interface IMarginLens {
     /// @notice Equity and requirement of an account.
+    /// @param account Account id.
+    /// @return Both, and the state that follows.
     function assess(uint256 account) external view returns (Assessment memory);
 
     /// @notice The same of many.
+    /// @param accounts Account ids.
+    /// @return assessments In their order.
     function assessMany(uint256[] calldata accounts)
         external
         view
         returns (Assessment[] memory assessments);
 
     /// @notice Equity and requirement of an account with every intermediate.
+    /// @param account Account id.
+    /// @return Both, with all they are made of.
     function breakdown(uint256 account) external view returns (Breakdown memory);
 
     /// @notice The same of many.
+    /// @param accounts Account ids.
+    /// @return breakdowns In their order.
     function breakdownMany(uint256[] calldata accounts)
         external
         view
@@ -90,6 +98,8 @@ interface IMarginLens {
     /// counterparty's position. Errors: `UnknownInstrument`, `InstrumentExpired`,
     /// `PositionOverflow`, `UnknownAsset`, `InsufficientCollateral`. Caps, lots, prices' age and
     /// admission are not judged.
+    /// @param account Account id.
+    /// @param hypothesis What changes.
     /// @return before As it is.
     /// @return afterwards As it would be.
     function whatIf(uint256 account, Hypothesis calldata hypothesis)
@@ -98,9 +108,13 @@ interface IMarginLens {
         returns (Breakdown memory before, Breakdown memory afterwards);
 
     /// @notice An account's positions, decoded and valued one by one.
+    /// @param account Account id.
+    /// @return views One per position, in the order they are stored.
     function positions(uint256 account) external view returns (PositionView[] memory views);
 
     /// @notice What netting saves: 1 − IM_portfolio / IM_isolated of the same account, WAD, rounded
     /// down; zero for an account that needs no margin.
+    /// @param account Account id.
+    /// @return Share saved, from zero to one.
     function capitalEfficiency(uint256 account) external view returns (uint256);
 }
