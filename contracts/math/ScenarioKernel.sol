@@ -21,7 +21,7 @@ type Grid is uint256;
 library ScenarioKernel {
     /// @notice Bound on the error of a call's value and of the difference of two, WAD, per unit of
     /// notional: see `errorBound`.
-    uint256 internal constant KERNEL_ERROR = 510_000;
+    uint256 internal constant KERNEL_ERROR = 500_000;
     /// @notice Rounding of a notional and of values, wei per option: see `errorBound`.
     uint256 internal constant ROUNDING_ERROR = 32;
     /// @notice Units of `addOption`'s and `addLinear`'s losses in one wei: weight (Ppm) times X64.

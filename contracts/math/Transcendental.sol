@@ -24,7 +24,7 @@ library Transcendental {
 
     /// @notice Natural logarithm.
     /// @param xX64 Argument, above zero.
-    /// @return X64; below ln(x) by less than 1.01 * 2^-64.
+    /// @return X64; off by less than 1.12 * 2^-64.
     function lnX64(uint256 xX64) internal pure returns (int256) {
         if (xX64 == 0) revert LogarithmOfZero();
         return _ln(xX64, 64);
@@ -33,7 +33,7 @@ library Transcendental {
     /// @notice Natural logarithm of a ratio. A ratio below 2^-128 counts as 2^-128.
     /// @param a Numerator, above zero and below 2^128.
     /// @param b Denominator, above zero.
-    /// @return X64; off by less than 1.01 * 2^-64 for ratios of at least 2^-60.
+    /// @return X64; off by less than 1.13 * 2^-64 for ratios of at least 2^-60.
     function lnRatioX64(uint256 a, uint256 b) internal pure returns (int256) {
         if (a == 0 || b == 0) revert LogarithmOfZero();
         uint256 ratio = (a << 128) / b;

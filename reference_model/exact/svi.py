@@ -10,6 +10,19 @@ from math import isqrt
 from typing import NamedTuple
 
 MAX_LOG_X64 = 128 * 2**64
+CHECK_POINTS = 49
+
+
+class InvalidSlice(ValueError):
+    """Parameters that describe no smile: ``svi``."""
+
+
+class ButterflyArbitrage(ValueError):
+    """The implied density is negative: ``svi``, ``k_x64``, ``density_x64``."""
+
+
+class CalendarArbitrage(ValueError):
+    """Total variance falls with expiry: ``near``, ``far``, ``k_x64``."""
 
 
 class Slice(NamedTuple):
@@ -54,6 +67,76 @@ def total_variance(svi: int, k_x64: int) -> int:
 def total_deviation(svi: int, k_x64: int) -> int:
     """``s = √w(k)``: implied volatility times the root of time; X64, Down."""
     return isqrt(total_variance(svi, k_x64) << 64)
+
+
+def require_butterfly_free(svi: int) -> None:
+    """Refuse a slice that is invalid or whose density is negative at a check point.
+
+    Raises
+    ------
+    InvalidSlice, ButterflyArbitrage
+    """
+    a, b, rho, _, sigma = unpack(svi)
+    if abs(rho) >= 2**30 or sigma == 0:
+        raise InvalidSlice(svi)
+    least = a + (b * sigma * isqrt(2**60 - rho * rho) >> 70)
+    if least <= 0 or b * (2**30 + abs(rho)) > 2**87:
+        raise InvalidSlice(svi)
+    for i in range(CHECK_POINTS):
+        k = check_point(svi, i)
+        g = density_x64(svi, k)
+        if g < 0:
+            raise ButterflyArbitrage(svi, k, g)
+
+
+def require_calendar_free(near: int, far: int) -> None:
+    """Refuse two expiries if total variance, or its slope in a wing, falls from near to far.
+
+    Raises
+    ------
+    CalendarArbitrage
+    """
+    for svi in (near, far):
+        for i in range(CHECK_POINTS):
+            k = check_point(svi, i)
+            if total_variance(far, k) < total_variance(near, k):
+                raise CalendarArbitrage(near, far, k)
+    n, f = unpack(near), unpack(far)
+    for side in (-1, 1):
+        if f.b * (2**30 + side * f.rho) < n.b * (2**30 + side * n.rho):
+            raise CalendarArbitrage(near, far, side * MAX_LOG_X64)
+
+
+def check_point(svi: int, i: int) -> int:
+    """Return the i-th log-moneyness the checks look at, ``m + σ·t``; X64, Down.
+
+    t = 0, 1/8, -1/8, … doubling every third step, up to 25.
+    """
+    *_, m, sigma = unpack(svi)
+    if i == 0:
+        return m << 24
+    step = (i - 1) // 2
+    octave, third = divmod(step, 3)
+    offset = sigma * ((65536, 82570, 104032)[third] << octave + 45) >> 40
+    return (m << 24) + (offset if i % 2 else -offset)
+
+
+def density_x64(svi: int, k_x64: int) -> int:
+    """Durrleman's function of a slice with ``w(k) > 0``; X64.
+
+    Formula: ``g = (1 − k·w'/2w)² − w'²/4·(1/w + 1/4) + w''/2``.
+    """
+    _, b, rho, m, sigma = unpack(svi)
+    w = total_variance(svi, k_x64)
+    x = k_x64 - (m << 24)
+    sigma <<= 24
+    root = isqrt(x * x + sigma * sigma)
+    first = b * ((rho << 34) + (x << 64) // root) >> 56
+    ratio = (sigma << 64) // root
+    second = (b << 8) * (ratio * ratio >> 64) // root
+    skew = 2**64 - k_x64 * first // (2 * w)
+    square = first * first >> 66
+    return (skew * skew >> 64) - (square << 64) // w - (square >> 2) + (second >> 1)
 
 
 def unpack(svi: int) -> Slice:
