@@ -164,8 +164,7 @@ def margin(market, risk, portfolios, keep_scenarios=False):
     values, initial_values = collateral_values(market, portfolios.collateral)
     spot = by_underlying(market, values)
     cells = Cells(portfolios, risk)
-    error = scenarios.KERNEL_ERROR * cells.total(np.abs(portfolios.size), risk.notional)
-    error += scenarios.ROUNDING_ALLOWANCE * cells.total(1, risk.is_live_option.astype(float))
+    error = _error(risk, portfolios, cells)
     scan = _scan(market, risk, portfolios, cells, spot, keep_scenarios)
     isolated = _isolated_loss(market, risk, portfolios, cells, spot) + error
     underlyings = _charges(market, risk, portfolios, cells, spot, scan, isolated, error)
@@ -195,6 +194,13 @@ class Cells:
         return sums(self.cell, terms, self.shape)
 
 
+def _error(risk, portfolios, cells):
+    """``error_u``, the bound on the error of all options, shape (p, u); 0 without options."""
+    of_positions = cells.total(1, risk.fixed_error)
+    whole = np.where(of_positions > 0, scenarios.WEI, 0.0)
+    return cells.total(np.abs(portfolios.size), risk.error) + of_positions + whole
+
+
 def collateral_values(market, balances):
     """Haircut value of each balance at maintenance and at initial prices, USD, shape (p, a).
 
@@ -210,7 +216,7 @@ def collateral_values(market, balances):
     price = np.minimum(assets.rate * index, MAX_PRICE)
     stable_price = np.minimum(assets.stable_rate * stable_index, MAX_PRICE)
     return tuple(
-        np.minimum(balances * each * (1 - assets.haircut), MAX_COLLATERAL_VALUE)
+        np.minimum(balances * each * assets.kept, MAX_COLLATERAL_VALUE)
         for each in (price, np.minimum(price, stable_price))
     )
 

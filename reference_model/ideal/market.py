@@ -75,13 +75,16 @@ BLANK = Slices([-1], [0], [1.0], [1.0], [[0.0, 0.0, 0.0, 0.0, 1.0]], [0.0])
 
 
 class Assets(NamedTuple):
-    """Collateral, each of shape (assets,); `underlying` is a row of `Underlyings`, −1 cash-like."""
+    """Collateral, each of shape (assets,); `underlying` is a row of `Underlyings`, −1 cash-like.
+
+    `kept` is ``1 − haircut``, subtracted in integers: a haircut near 1 would cancel in floats.
+    """
 
     asset: np.ndarray
     underlying: np.ndarray
     rate: np.ndarray
     stable_rate: np.ndarray
-    haircut: np.ndarray
+    kept: np.ndarray
     depeg_rate: np.ndarray
 
 
@@ -163,6 +166,6 @@ def _assets(collaterals, rows):
         _ints(rows[each.underlying] if each.underlying else -1 for each in parameters),
         _wad(each.rate for each in collaterals),
         _wad(each.stable_rate for each in collaterals),
-        _wad(each.haircut for each in parameters),
+        _wad(WAD - each.haircut for each in parameters),
         _wad(each.depeg_rate for each in parameters),
     )

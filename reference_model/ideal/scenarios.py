@@ -15,8 +15,9 @@ from reference_model.ideal.instruments import Kind
 
 MIN_MOVE = 0.01
 MAX_DEVIATION = 16.0
-KERNEL_ERROR = 1e-12
-ROUNDING_ALLOWANCE = 32e-18
+KERNEL_ERROR = 510_000e-18
+ROUNDING_ERROR = 32e-18
+WEI = 1e-18
 THIRTY_DAYS_SECONDS = 30 * 86_400
 YEAR_SECONDS = 365 * 86_400
 
@@ -38,6 +39,8 @@ class InstrumentRisk(NamedTuple):
         ``F·D`` of an option in the scenarios, else 0; USD.
     is_live_option : ndarray of bool
         Whether an option is in the scenarios.
+    error, fixed_error : ndarray of float64
+        Contribution of an option to error_u per unit of size, and of each position; USD.
     pnl : ndarray of float64, shape (scenarios, instruments)
         Weighted profit and loss, USD.
     worst_long, worst_short : ndarray of float64, shape (instruments,)
@@ -52,6 +55,8 @@ class InstrumentRisk(NamedTuple):
     delta: np.ndarray
     notional: np.ndarray
     is_live_option: np.ndarray
+    error: np.ndarray
+    fixed_error: np.ndarray
     pnl: np.ndarray
     worst_long: np.ndarray
     worst_short: np.ndarray
@@ -121,19 +126,33 @@ def price(market, instruments):
     value[settled] = _payoff(*(_take(each, settled) for each in (instruments, terms)))
     delta[settled] = pnl[:, settled] = 0
     is_live_option = instruments.is_option & ~terms.settled
+    notional = np.where(is_live_option, terms.price * terms.discount, 0.0)
+    rate = error_rate(market, instruments, terms)
     bucket, bucket_time = _buckets(market, terms, instruments)
     return InstrumentRisk(
         terms.underlying,
         bucket,
         value,
         delta,
-        np.where(is_live_option, terms.price * terms.discount, 0.0),
+        notional,
         is_live_option,
+        notional * rate,
+        np.where(is_live_option, WEI * rate + ROUNDING_ERROR, 0.0),
         pnl,
         np.max(-pnl, axis=0, initial=0),
         np.max(pnl, axis=0, initial=0),
         bucket_time,
     )
+
+
+def error_rate(market, instruments, terms):
+    """Bound on the kernel's error per unit of an option's notional.
+
+    ``KERNEL_ERROR · (max(1, max_j m_j) + K/F)``, shape (instruments,).
+    """
+    largest_move = np.max(moves(market), axis=0, initial=1)
+    strike_ratio = instruments.strike / terms.price
+    return KERNEL_ERROR * (largest_move[terms.underlying] + strike_ratio)
 
 
 def _take(arrays, rows):

@@ -4,17 +4,19 @@ Both evaluate the same formulas, the ideal layer in float64 with unit roundoff �
 integers with the stated errors of its mathematics. Per account the allowance is a sum over
 positions, each in proportion to its notional ``n = |size|·price``:
 
-* *Kernel.* The exact layer's call value, change of it, and Φ(d1) are within `KERNEL_ERROR`.
-  `black76.kernel` is within ``8ε·(1 + s²/4)·m`` (measured in its test), that is ``520ε·m`` up to
-  `MAX_DEVIATION` = 16.
+* *Kernel.* The exact layer's call value, change of it, and Φ(d1) are within
+  ``KERNEL_ERROR·(m + K/F)`` for the deviation in whole steps of its table. `black76.kernel` is
+  within ``8ε·(1 + s²/4)·m`` (measured in its test), that is ``520ε·m`` up to `MAX_DEVIATION` = 16.
 * *Moneyness.* ``x = ln(F/K)`` of two rounded floats is within ``ε·(2 + |x|)``; since
   ``0 ≤ ∂c/∂x ≤ m`` so is c, times m. Likewise ``0 ≤ ∂c/∂m ≤ 1`` for the rounding of m.
 * *Deviation.* Rounding of a sum of terms leaves the total variance w within ``8ε`` of their
-  magnitude, plus the exact layer's `VARIANCE_ERROR`; that is δw, and ``δs = min(√δw, δw/s)``. A
-  shock v multiplies it, and adds ``20ε·(1 + |y·ν·f|)`` relative. ``0 ≤ ∂c/∂s = m·φ(d1) ≤ 0.4·m``.
+  magnitude, plus the exact layer's `VARIANCE_ERROR`; that is δw, and ``δs = min(√δw, δw/s)`` plus
+  a step of the exact layer's table. A shock v multiplies it, and adds ``20ε·(1 + |y·ν·f|)``
+  relative. ``0 ≤ ∂c/∂s = m·φ(d1) ≤ 0.4·m``.
 * *Delta.* ``|δΦ(d1)| ≤ φ(d1)·(δx/s + |d2|·δs/s)``, never more than 1.
 * *Sums* of k terms lose less than ``k·ε`` times the sum of their magnitudes.
-* *Integer rounding* costs a wei per operation, times what is multiplied with it afterwards.
+* *Integer rounding* costs a wei per operation, times what is multiplied with it afterwards; a wei
+  of notional moves error_u by the part of it that is the same for every position.
 
 Requirements are Lipschitz in these: a maximum, a minimum and a clamp with constant 1, each charge
 with its rate. All results have the shape of the values they belong to.
@@ -34,6 +36,7 @@ EPS = float(np.finfo(np.float64).eps)
 WEI = 1e-18
 KERNEL_ROUNDING = 1000 * EPS
 VARIANCE_ERROR = 2.0**-60
+DEVIATION_STEP = 2.0**-50 / 10
 THIRTY_DAYS_SECONDS = 30 * 86_400
 
 
@@ -76,7 +79,7 @@ def of_margin(market, instruments, risk, portfolios, result):
     cells = margin.Cells(portfolios, risk)
     spot, initial_spot = _of_collateral(market, portfolios, result)
     underlyings = _of_underlyings(market, risk, portfolios, cells, unit, spot, result.underlyings)
-    derivative = _of_derivatives(portfolios, unit) + underlyings.error.sum(axis=1)
+    derivative = _of_derivatives(portfolios, risk, unit) + underlyings.error.sum(axis=1)
     return _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
 
 
@@ -164,19 +167,23 @@ def _per_unit(market, instruments, risk):
     """Allowances of each instrument, by the derivation above."""
     terms = scenarios.find_terms(market, instruments)
     largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)[terms.underlying]
-    price = np.where(terms.settled, np.abs(risk.value), terms.price)
+    settled = terms.settlement_price + instruments.strike
+    price = np.where(terms.settled, settled, terms.price)
     linear = 8 * EPS * price
     x, s, variance_error = _of_variance(market, instruments, terms)
-    deviation_error = np.minimum(np.sqrt(variance_error), variance_error / np.maximum(s, 1e-300))
+    deviation_error = DEVIATION_STEP + np.minimum(
+        np.sqrt(variance_error), variance_error / np.maximum(s, 1e-300)
+    )
+    kernel_error = scenarios.error_rate(market, instruments, terms)
     multiplier = _largest_multiplier(market, instruments, terms)
     moneyness = EPS * (2 + np.abs(x))
-    present = scenarios.KERNEL_ERROR + KERNEL_ROUNDING + moneyness + 0.4 * deviation_error
+    present = kernel_error + KERNEL_ROUNDING + moneyness + 0.4 * deviation_error
     shocked = present + largest_move * (
         KERNEL_ROUNDING + moneyness + 0.4 * multiplier * deviation_error
     )
     option, notional = risk.is_live_option, risk.notional
     parity = 8 * EPS * instruments.strike * terms.discount
-    delta = scenarios.KERNEL_ERROR + KERNEL_ROUNDING + _of_delta(x, s, moneyness, deviation_error)
+    delta = kernel_error + KERNEL_ROUNDING + _of_delta(x, s, moneyness, deviation_error)
     return _PerUnit(
         np.where(option, notional, price),
         np.where(option, notional * present + parity, linear) + WEI,
@@ -216,10 +223,10 @@ def _of_delta(x, s, moneyness, deviation_error):
 
 def _of_collateral(market, portfolios, result):
     """Allowance of collateral values at maintenance prices per underlying, and of both totals."""
-    values, initial_values = margin.collateral_values(market, portfolios.collateral)
+    values = margin.collateral_values(market, portfolios.collateral)
     allowed, initial = (
         8 * EPS * each + WEI * (portfolios.collateral + 4 * (portfolios.collateral > 0))
-        for each in (values, initial_values)
+        for each in values
     )
     return allowed, initial
 
@@ -234,10 +241,11 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
     largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)
     loss = cells.total(size, unit.pnl) + largest_move * (sums + spot) + rounding
     delta = cells.total(size, unit.delta) + sums + spot + rounding
-    error = 8 * EPS * result.error + rounding
+    error = 8 * EPS * result.error + cells.total(1, risk.fixed_error) + rounding
+    loss_error, exposure = loss + error, delta + error
     days = risk.bucket_time[:, -1] / THIRTY_DAYS_SECONDS
     open_interest, isolated_open_interest = (
-        _of_open_interest(market, portfolios, charge, each, loss)
+        _of_open_interest(market, portfolios, charge, each, loss_error)
         for charge, each in (
             (result.open_interest_charge, result.worst_loss),
             (result.isolated_open_interest_charge, result.isolated_loss),
@@ -248,30 +256,32 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
     return margin.UnderlyingMargin(
         loss[None] if result.netted is not None else None,
         error,
-        loss,
+        loss_error,
         None,
-        loss,
+        loss_error,
         delta,
         delta,
-        u.basis_rate * days * 2 * delta + 16 * EPS * result.basis_charge + WEI,
+        u.basis_rate * days * 2 * exposure + 16 * EPS * result.basis_charge + WEI,
         short + WEI * (2 + cells.total(size, np.ones(len(unit.value)))),
-        _of_concentration(market, result.delta, result, delta),
-        per_delta * delta + 8 * EPS * result.confidence_charge + WEI,
+        _of_concentration(market, result.delta, result, exposure),
+        per_delta * exposure + 8 * EPS * result.confidence_charge + WEI,
         open_interest,
-        _of_concentration(market, result.gross_delta, result, delta),
-        per_delta * delta + 8 * EPS * result.isolated_confidence_charge + WEI,
+        _of_concentration(market, result.gross_delta, result, exposure),
+        per_delta * exposure + 8 * EPS * result.isolated_confidence_charge + WEI,
         isolated_open_interest,
     )
 
 
-def _of_concentration(market, exposure, result, delta):
-    """The charge grows by at most ``1.5·rate·√(a/depth)`` per unit of a."""
+def _of_concentration(market, delta, result, exposure):
+    """Allow for a charge that grows by at most ``1.5·rate·√(a/depth)`` per unit of a."""
     u = market.underlyings
-    a = np.abs(exposure) + result.error + delta
+    a = np.abs(delta) + result.error + exposure
     root = np.sqrt(np.maximum(a / u.depth, 1.0))
     charge = u.concentration_rate * a * root
     relevant = np.where(a > u.depth, 1.0, 0.0)
-    return relevant * (1.5 * u.concentration_rate * root * delta + 32 * EPS * charge + WEI * root)
+    return relevant * (
+        1.5 * u.concentration_rate * root * exposure + 32 * EPS * charge + WEI * root
+    )
 
 
 def _of_open_interest(market, portfolios, charge, risk, loss):
@@ -279,22 +289,22 @@ def _of_open_interest(market, portfolios, charge, risk, loss):
     u, phi = market.underlyings, market.parameters.initial_factor
     one_side = portfolios.open_interest / 2
     width = np.maximum(u.oi_upper - u.oi_lower, WEI)
-    ramp = np.minimum(4 * EPS * (one_side + u.oi_upper) / width + 4 * WEI, 1.0)
+    ramp = np.minimum((4 * EPS * (one_side + u.oi_upper) + WEI) / width + 4 * WEI, 1.0)
     inside = (one_side < u.oi_upper * (1 + 4 * EPS)) & (one_side > u.oi_lower * (1 - 4 * EPS))
     steepest = phi * u.max_oi_multiplier
     rounding = 16 * EPS * charge + WEI * (2 + 8 * risk)
     return steepest * (loss + np.where(inside, ramp, 0) * (risk + loss)) + rounding
 
 
-def _of_derivatives(portfolios, unit):
+def _of_derivatives(portfolios, risk, unit):
     """Allowance of the mark-to-market per account, without that of error_u."""
     shape = len(portfolios.cash)
     size = np.abs(portfolios.size)
     count = margin.sums(portfolios.account, None, shape)
-    each = size * unit.magnitude[portfolios.instrument] + np.abs(portfolios.quote)
-    worth = margin.sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
+    worth = np.maximum(unit.magnitude, np.abs(risk.value))[portfolios.instrument]
+    each = size * worth + np.abs(portfolios.quote)
     return (
-        worth
+        margin.sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
         + EPS * (16 + count) * margin.sums(portfolios.account, each, shape)
         + WEI * 4 * (1 + count)
     )
@@ -312,7 +322,7 @@ def _of_totals(market, portfolios, result, underlyings, derivative, spot, initia
     iso = common + sum(
         each.sum(axis=1) for each in (u.isolated_concentration_charge, u.isolated_confidence_charge)
     )
-    scan = 2 * u.worst_loss.sum(axis=1) + u.error.sum(axis=1)
+    scan = u.worst_loss.sum(axis=1)
     small = 16 * EPS * result.isolated_initial_margin + 16 * WEI
     risk = scan + 16 * EPS * result.isolated_scan_risk
     net_mm, iso_mm = (g.maintenance_factor * risk + each + small for each in (net, iso))

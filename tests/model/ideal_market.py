@@ -64,7 +64,7 @@ def market(scenarios=None, decorrelation=0.3, **changes):
             np.array([0, 1, 2, -1]),
             np.array([1.0, 1.1, 1.0, 0.999]),
             np.array([1.0, 1.08, 1.0, 0.998]),
-            np.array([0.05, 0.07, 0.1, 0.0]),
+            1 - np.array([0.05, 0.07, 0.1, 0.0]),
             np.array([0.0, 0.0, 0.0, 0.01]),
         ),
     )

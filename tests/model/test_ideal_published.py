@@ -64,6 +64,8 @@ def test_largest_loss_of_published_risk_arrays():
         np.zeros(2),
         np.zeros(2),
         np.zeros(2, bool),
+        np.zeros(2),
+        np.zeros(2),
         pnl,
         -pnl.min(axis=0),
         pnl.max(axis=0),
