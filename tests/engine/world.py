@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -71,6 +72,11 @@ ORDER_TYPE = [
         ("reduceOnly", "bool"),
     ]
 ]
+
+
+def wad(amount: Any) -> int:
+    """Return a number as it is written, in WAD."""
+    return int(Decimal(str(amount)) * WAD)
 
 
 def account_of(owner: Any, sub_id: int = 0) -> int:
@@ -202,11 +208,11 @@ class World:
         """Post an index and a mark, in whole USD, as of now."""
         mark = index if mark is None else mark
         stamp = self.now if timestamp is None else timestamp
-        prices = (int(index * WAD), 0, int(mark * WAD), int(index * WAD), stamp)
+        prices = (wad(index), 0, wad(mark), wad(index), stamp)
         self.market.setSpot(underlying, prices, sender=self.admin)
 
     def set_forward(self, expiry, price, underlying=ETH):
-        values = (int(price * WAD), WAD, 0, self.now)
+        values = (wad(price), WAD, 0, self.now)
         self.market.setSlice(underlying, expiry, values, sender=self.admin)
 
     def set_rate(self, asset, rate, timestamp=None):
@@ -214,7 +220,7 @@ class World:
         self.market.setRate(asset, (rate, rate, stamp), sender=self.admin)
 
     def set_settlement(self, expiry, price, underlying=ETH):
-        self.market.setSettlementPrice(underlying, expiry, int(price * WAD), sender=self.admin)
+        self.market.setSettlementPrice(underlying, expiry, wad(price), sender=self.admin)
 
     # -------------------------------------------------------------------------------- actions
 
@@ -234,7 +240,7 @@ class World:
 
     def raw(self, asset: int, amount: float) -> int:
         decimals = {CASH: self.cash_decimals, WETH: self.weth_decimals, USDX: 18}[asset]
-        return int(amount * 10**decimals)
+        return int(Decimal(str(amount)) * 10**decimals)
 
     def fund(self, owner, asset, amount_raw):
         """Give tokens to an owner and let the engine pull them."""
@@ -261,8 +267,8 @@ class World:
             account=account_of(owner, sub_id),
             signer=owner,
             instrument=instrument,
-            size=int(size * WAD),
-            price=int(price * WAD),
+            size=wad(size),
+            price=wad(price),
             nonce=next(self.nonces),
         )
         return replace(order, **changes)
@@ -287,7 +293,7 @@ class World:
         return self.exchange.hashOrder(order.struct())
 
     def match_arguments(self, maker: Order, taker: Order, size=None) -> tuple:
-        size = abs(taker.size) if size is None else int(size * WAD)
+        size = abs(taker.size) if size is None else wad(size)
         return maker.struct(), self.sign(maker), taker.struct(), self.sign(taker), size
 
     def match(self, maker: Order, taker: Order, size=None):
