@@ -63,7 +63,7 @@ def test_merging_accounts_never_raises_scan_risk(seed):
 
 
 def test_the_allowance_is_small_on_ordinary_books():
-    """So small that a formula wrong by 1e-5 of the gross requirement is seen, mostly by far less."""
+    """A formula wrong by 1e-5 of the gross requirement is seen, mostly one by far less."""
     shares = []
     for seed in SEEDS:
         result, allowance = tolerance.assess(*cases.random_case(Random(seed), 32))
