@@ -40,7 +40,11 @@ def line(ln_ratio_x64: int, s: int) -> tuple[int, int]:
 
 
 def unit_call(
-    strike_ratio_x64: int, ln_ratio_x64: int, deviation_x64: int, move: tuple[int, int] = (2**64, 0)
+    strike_ratio_x64: int,
+    ln_ratio_x64: int,
+    deviation_x64: int,
+    move_x64: int = 2**64,
+    ln_move_x64: int = 0,
 ) -> tuple[int, int]:
     """Value of a call per unit of ``D·F``, and ``Φ(d1)``.
 
@@ -50,8 +54,8 @@ def unit_call(
         ``K/F``, Down, and ``ln(F/K)``; X64.
     deviation_x64 : int
         Total deviation, at most `MAX_DEVIATION`; X64.
-    move : tuple of int
-        Factor m the forward has moved by since, and its logarithm; X64.
+    move_x64, ln_move_x64 : int
+        Factor m by which the forward has moved since, and its logarithm; X64.
 
     Returns
     -------
@@ -59,7 +63,6 @@ def unit_call(
         ``m·Φ(d1) − K/F·Φ(d2)``, X64, Down, within its error of the exact value and so possibly
         just below zero; and Φ(d1), X64.
     """
-    move_x64, ln_move_x64 = move
     s = to_steps(deviation_x64)
     slope, centre = line(ln_ratio_x64, s)
     place = centre + (ln_move_x64 * slope >> 84)

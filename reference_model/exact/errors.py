@@ -53,6 +53,18 @@ class ExponentTooLarge(ModelError):
     parameters = ("x_x64",)
 
 
+class InvalidSlice(ModelError):
+    parameters = ("svi",)
+
+
+class ButterflyArbitrage(ModelError):
+    parameters = ("svi", "k_x64", "density_x64")
+
+
+class CalendarArbitrage(ModelError):
+    parameters = ("near", "far", "k_x64")
+
+
 # Instruments and positions: section 3.
 
 

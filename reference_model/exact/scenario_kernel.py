@@ -1,121 +1,44 @@
-"""Profit and loss of positions over scenarios of price and volatility, bit for bit as on chain.
+"""Scenarios of price and volatility, bit for bit as the kernel on chain.
+
+The kernel's sums are exact; who holds the positions forms them. Here is what one option adds, and
+the error bound.
 
 Source: specification, Mathematics (Scenario kernel).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from reference_model.exact.black76 import MAX_DEVIATION
+from reference_model.exact.black76 import unit_call as call_x64
 
-from reference_model.exact.black76 import MAX_DEVIATION, unit_call
-from reference_model.exact.transcendental import ln_x64
-
-__all__ = ["KERNEL_ERROR", "LOSS_UNIT", "MAX_DEVIATION", "ROUNDING_ERROR", "Grid", "Scenario"]
+__all__ = [
+    "KERNEL_ERROR",
+    "LOSS_UNIT",
+    "MAX_DEVIATION",
+    "ROUNDING_ERROR",
+    "call_x64",
+    "error_bound",
+    "error_notional",
+]
 
 KERNEL_ERROR = 500_000
 ROUNDING_ERROR = 32
 LOSS_UNIT = 10**6 * 2**64
 
-_ONE = 2**64
+
+def error_notional(notional: int, max_move_x64: int, strike_ratio_x64: int) -> int:
+    """``(|N| + 1)·(M + K/F)``, ``M = max(1, greatest move)``; 2^-64 wei."""
+    return (abs(notional) + 1) * (max(2**64, max_move_x64) + strike_ratio_x64)
 
 
-class Scenario(NamedTuple):
-    """One scenario of a grid.
+def error_bound(notionals: int, options: int) -> int:
+    """Bound on the error of any scenario's profit and loss and of all values; USD, WAD, Up.
 
-    Attributes
+    Parameters
     ----------
-    move_x64 : int
-        Shocked price over present price, above zero, below 256; X64.
-    weight_ppm : int
-        At most 1e6.
-    vol_class : int
-        Index of the deviation an option has in it.
+    notionals : int
+        Sum of `error_notional` of all options.
+    options : int
+        Their number; none of them, no error.
     """
-
-    move_x64: int
-    weight_ppm: int
-    vol_class: int
-
-
-class Grid:
-    """The scenarios of one underlying and what has been added to them."""
-
-    def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self.scenarios = scenarios
-        self._ln_moves = [ln_x64(s.move_x64) for s in scenarios]
-        self._max_move = max(_ONE, *(s.move_x64 for s in scenarios))
-        self._pnl = [0] * len(scenarios)
-        self._linear = self._notionals = self._options = 0
-
-    def add_option(
-        self,
-        notional: int,
-        is_put: bool,
-        strike_ratio_x64: int,
-        ln_ratio_x64: int,
-        deviation_x64: int,
-        deviations_x64: Sequence[int],
-    ) -> tuple[int, int, int]:
-        """Add an option to every scenario.
-
-        Parameters
-        ----------
-        notional : int
-            ``N = size·D·F``, USD, WAD, signed.
-        is_put : bool
-            Whether it is a put: the call less ``N·(move − K/F)``.
-        strike_ratio_x64, ln_ratio_x64 : int
-            ``K/F``, Down, and ``ln(F/K)``; X64.
-        deviation_x64 : int
-            Total deviation at market, at most `MAX_DEVIATION`; X64.
-        deviations_x64 : sequence of int
-            Shocked total deviation of every vol class; X64.
-
-        Returns
-        -------
-        tuple of int
-            Value of the call per unit of ``D·F`` at market, X64; ``Φ(d1)`` at market, X64; the
-            position's own worst weighted loss, at least 0, in `LOSS_UNIT`-ths of a wei.
-        """
-        call, delta = unit_call(strike_ratio_x64, ln_ratio_x64, deviation_x64)
-        worst = 0
-        for j, (scenario, ln_move) in enumerate(zip(self.scenarios, self._ln_moves, strict=True)):
-            shocked = deviations_x64[scenario.vol_class]
-            move = scenario.move_x64, ln_move
-            value, _ = unit_call(strike_ratio_x64, ln_ratio_x64, shocked, move)
-            pnl = notional * (value - call - is_put * (scenario.move_x64 - _ONE))
-            self._pnl[j] += pnl
-            worst = min(worst, scenario.weight_ppm * pnl)
-        self._notionals += (abs(notional) + 1) * (self._max_move + strike_ratio_x64)
-        self._options += 1
-        return call, delta, -worst
-
-    def add_linear(self, notional: int) -> int:
-        """Add a position with profit and loss ``notional·(move − 1)``.
-
-        Parameters
-        ----------
-        notional : int
-            Dollar delta, USD, WAD, signed.
-
-        Returns
-        -------
-        int
-            Its own worst weighted loss, at least 0, in `LOSS_UNIT`-ths of a wei.
-        """
-        self._linear += notional
-        return max(0, *(-notional * s.weight_ppm * (s.move_x64 - _ONE) for s in self.scenarios))
-
-    def netted(self, j: int) -> int:
-        """Weighted profit and loss of everything added, in scenario j; USD, WAD, Down."""
-        scenario = self.scenarios[j]
-        pnl = self._linear * (scenario.move_x64 - _ONE) + self._pnl[j]
-        return pnl * scenario.weight_ppm // LOSS_UNIT
-
-    def error_bound(self) -> int:
-        """Bound on the error of any scenario's profit and loss and of all values; USD, WAD, Up.
-
-        Formula: ``KERNEL_ERROR · Σ (|N| + 1)·(M + K/F) + ROUNDING_ERROR`` per option,
-        ``M = max(1, greatest move)``.
-        """
-        notionals = -(-self._notionals // _ONE)
-        return notionals * KERNEL_ERROR // 10**18 + 1 + ROUNDING_ERROR * self._options
+    if options == 0:
+        return 0
+    return -(-notionals // 2**64) * KERNEL_ERROR // 10**18 + 1 + ROUNDING_ERROR * options

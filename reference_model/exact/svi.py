@@ -9,20 +9,10 @@ Source: specification, Mathematics (SVI).
 from math import isqrt
 from typing import NamedTuple
 
+from reference_model.exact.errors import ButterflyArbitrage, CalendarArbitrage, InvalidSlice
+
 MAX_LOG_X64 = 128 * 2**64
 CHECK_POINTS = 49
-
-
-class InvalidSlice(ValueError):
-    """Parameters that describe no smile: ``svi``."""
-
-
-class ButterflyArbitrage(ValueError):
-    """The implied density is negative: ``svi``, ``k_x64``, ``density_x64``."""
-
-
-class CalendarArbitrage(ValueError):
-    """Total variance falls with expiry: ``near``, ``far``, ``k_x64``."""
 
 
 class Slice(NamedTuple):

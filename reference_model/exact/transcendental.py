@@ -7,6 +7,8 @@ Source: specification, Mathematics (Logarithm, Exponential).
 
 from math import factorial
 
+from reference_model.exact.errors import ExponentTooLarge, LogarithmOfZero
+
 GREATEST_EXPONENT_X64 = 64 * 2**64
 
 _LEAST_EXPONENT_X64 = -45 * 2**64
@@ -16,14 +18,6 @@ _SQRT2_X96 = 112045541949572279837463876455
 _INVERSE_LN2_X64 = 26613026195688644983
 _ATANH_X96 = [2**96 // (2 * k + 1) for k in reversed(range(12))]
 _EXP_X96 = [2**96 // factorial(k) for k in reversed(range(16))]
-
-
-class LogarithmOfZero(ArithmeticError):
-    """The argument of a logarithm is zero."""
-
-
-class ExponentTooLarge(ArithmeticError):
-    """The exponential of the argument does not fit."""
 
 
 def ln_x64(x_x64: int) -> int:

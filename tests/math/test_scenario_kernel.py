@@ -9,6 +9,7 @@ from mpmath import mp, mpf
 from reference_model.exact import scenario_kernel as model
 from reference_model.exact.transcendental import ln_ratio_x64
 from tests.math.cases import ONE, WAD
+from tests.math.grid import Grid, Scenario
 
 BOOKS = 150
 LEAST_MOVE = ONE // 100
@@ -41,7 +42,7 @@ def scenarios(rng, count, classes):
     for vol_class in places:
         move = max(LEAST_MOVE, int(np.exp(rng.normal(0, 0.4)) * ONE))
         weight = int(rng.choice([10**6, 500_000, 250_000, 1]))
-        rows.append(model.Scenario(move, weight, int(vol_class)))
+        rows.append(Scenario(move, weight, int(vol_class)))
     return rows, ends
 
 
@@ -60,7 +61,7 @@ def encoded(case):
     return moves, weights, ends, [terms for terms, _ in positions], notionals
 
 
-def scan(case, grid_type=model.Grid):
+def scan(case, grid_type=Grid):
     """Run the model over a book; the result is laid out as the harness's."""
     rows, _, positions, notionals = case
     grid = grid_type(rows)
@@ -71,7 +72,7 @@ def scan(case, grid_type=model.Grid):
     return calls, deltas, losses, netted, grid.error_bound()
 
 
-def disagreements(chain_math, cases, grid_type=model.Grid):
+def disagreements(chain_math, cases, grid_type=Grid):
     results = chain_math.contract.scan([encoded(case) for case in cases])
     return [
         (case, expected, tuple(result))
@@ -90,7 +91,7 @@ def test_books_agree_with_the_model(chain_math, cases):
 
 
 def test_largest_legal_positions_agree_with_the_model(chain_math):
-    rows = [model.Scenario(m, 10**6, 0) for m in (LEAST_MOVE, ONE, 19 * ONE, 2**72 - 1)]
+    rows = [Scenario(m, 10**6, 0) for m in (LEAST_MOVE, ONE, 19 * ONE, 2**72 - 1)]
     positions = []
     for forward, strike in [(2**96 - 1, 10**10), (2**96 - 1, 2**97), (1, 2**97), (1, 10**10)]:
         notional = (2**95 - 1) * forward // WAD
@@ -103,18 +104,18 @@ def test_largest_legal_positions_agree_with_the_model(chain_math):
     assert disagreements(chain_math, [case]) == []
 
 
-class ParityReversed(model.Grid):
+class ParityReversed(Grid):
     def add_option(self, notional, is_put, *terms):
         return super().add_option(notional, not is_put, *terms)
 
 
-class WeightMissing(model.Grid):
+class WeightMissing(Grid):
     def netted(self, j):
         self.scenarios = [s._replace(weight_ppm=10**6) for s in self.scenarios]
         return super().netted(j)
 
 
-class WeightMissingInOwnLoss(model.Grid):
+class WeightMissingInOwnLoss(Grid):
     def add_option(self, *terms):
         honest = self.scenarios
         self.scenarios = [s._replace(weight_ppm=10**6) for s in honest]
@@ -123,12 +124,12 @@ class WeightMissingInOwnLoss(model.Grid):
         return result
 
 
-class ClassesSwapped(model.Grid):
+class ClassesSwapped(Grid):
     def add_option(self, *terms):
         return super().add_option(*terms[:-1], terms[-1][::-1])
 
 
-class RoundedUp(model.Grid):
+class RoundedUp(Grid):
     def netted(self, j):
         return super().netted(j) + 1
 
@@ -176,7 +177,7 @@ def test_a_market_that_stands_still_costs_nothing():
     rng = np.random.default_rng(7)
     for _ in range(200):
         terms, _ = option(rng, 1)
-        grid = model.Grid([model.Scenario(ONE, 10**6, 0)])
+        grid = Grid([Scenario(ONE, 10**6, 0)])
         _, _, loss = grid.add_option(*terms[:5], [terms[4]])
         assert (loss, grid.netted(0)) == (0, 0)
 
