@@ -11,12 +11,8 @@ from math import isqrt
 from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
-from reference_model.exact.scenario_kernel import (
-    MAX_DEVIATION,
-    call_x64,
-    error_bound,
-    error_notional,
-)
+from reference_model.exact.black76 import unit_call
+from reference_model.exact.scenario_kernel import MAX_DEVIATION, error_bound, error_notional
 from reference_model.exact.svi import total_deviation
 from reference_model.exact.transcendental import exp_x64, ln_ratio_x64, ln_x64
 from reference_model.types import DAY, PPM, WAD, YEAR, GlobalParameters, Scenario
@@ -152,11 +148,11 @@ def option_row(slice_: SliceRisk, grid_: Grid, strike: int) -> OptionRow:
     deviation = 0
     if slice_.svi is not None:
         deviation = min(total_deviation(slice_.svi, -log), MAX_DEVIATION)
-    value, delta = call_x64(ratio, log, deviation)
+    value, delta = unit_call(ratio, log, deviation)
     changes = []
     for move, log_move, vol_move in zip(*grid_, slice_.vol_moves, strict=True):
         shocked = max(slice_.deviation_floor, deviation * vol_move // ONE)
-        moved, _ = call_x64(ratio, log, min(shocked, MAX_DEVIATION), move, log_move)
+        moved, _ = unit_call(ratio, log, min(shocked, MAX_DEVIATION), (move, log_move))
         changes.append(moved - value)
     return OptionRow(ratio, value, delta, tuple(changes))
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Header} from "../ledger/Accounts.sol";
+import {Fees} from "../ledger/Fees.sol";
+import {Funding} from "../ledger/Funding.sol";
+import {Interest} from "../ledger/Interest.sol";
+import {Positions} from "../ledger/Positions.sol";
+import {Instrument} from "../types/Instrument.sol";
+import {Position} from "../types/Position.sol";
+import {CashState, InterestParameters, MarginMode} from "../types/Types.sol";
+import {CaseMap} from "./CaseMap.sol";
+
+/// @title Every pure function of the ledger, callable and in bulk
+contract LedgerHarness is CaseMap {
+    function accrueInterest(
+        uint88 borrowIndex,
+        uint88 supplyIndex,
+        uint128 totalDebt,
+        uint128 cashHeld,
+        uint40 elapsedSeconds,
+        InterestParameters calldata parameters
+    ) external pure returns (uint256, uint256, uint256) {
+        CashState memory state;
+        state.borrowIndex = borrowIndex;
+        state.supplyIndex = supplyIndex;
+        state.totalDebt = totalDebt;
+        state.cashHeld = cashHeld;
+        Interest.accrue(state, parameters, elapsedSeconds);
+        return (state.borrowIndex, state.supplyIndex, state.totalDebt);
+    }
+
+    function currentCash(int104 cash, uint88 cashIndex, uint88 borrowIndex, uint88 supplyIndex)
+        external
+        pure
+        returns (int256)
+    {
+        CashState memory state;
+        state.borrowIndex = borrowIndex;
+        state.supplyIndex = supplyIndex;
+        return Interest.currentCash(Header(cash, cashIndex, 0, MarginMode.PORTFOLIO, 0), state);
+    }
+
+    function accrueFunding(
+        int256 fundingIndex,
+        uint256 mark,
+        uint256 index,
+        uint256 fundingCap,
+        uint256 elapsedSeconds
+    ) external pure returns (int256) {
+        return Funding.accrue(fundingIndex, mark, index, fundingCap, elapsedSeconds);
+    }
+
+    function fee(uint256 size, uint256 index, uint256 rate) external pure returns (uint256) {
+        return Fees.onNotional(size, index, rate);
+    }
+
+    function optionFee(
+        uint256 size,
+        uint256 index,
+        uint256 rate,
+        uint256 premium,
+        uint256 optionFeeCap
+    ) external pure returns (uint256) {
+        return Fees.capped(Fees.onNotional(size, index, rate), premium, optionFeeCap);
+    }
+
+    function applyTrade(uint256 slot, int256 size, int256 price)
+        external
+        pure
+        returns (uint256 newSlot, int256 premium)
+    {
+        Positions.Change memory change;
+        (newSlot, change) = Positions.applyTrade(slot, size, price);
+        premium = change.premium;
+    }
+
+    function linearValue(uint256 slot, int256 price) external pure returns (int256) {
+        return Positions.linearValue(slot, price);
+    }
+
+    function payoff(uint256 slot, uint256 settlementPrice) external pure returns (int256) {
+        return Positions.payoff(slot, settlementPrice);
+    }
+
+    function netOfFunding(uint256 slot, int256 fundingIndex) external pure returns (uint256) {
+        return Positions.netOfFunding(slot, fundingIndex);
+    }
+
+    function settledAmount(int256 value, uint256 funds) external pure returns (int256) {
+        return Positions.settledAmount(value, funds);
+    }
+
+    function pack(uint128 instrument, int256 size, int256 quote) external pure returns (uint256) {
+        return Position.pack(instrument, size, quote);
+    }
+
+    function unpack(uint256 slot) external pure returns (uint128, int256, int256) {
+        return (Position.instrument(slot), Position.size(slot), Position.quote(slot));
+    }
+
+    function requireCanonical(uint128 instrument) external pure {
+        Instrument.requireCanonical(instrument);
+    }
+}

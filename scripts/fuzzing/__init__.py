@@ -1,0 +1,1 @@
+"""Differential fuzzing: the contracts against the exact model, case by case."""

@@ -1,0 +1,167 @@
+"""Whole random portfolios in whole random markets, against the risk model."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import ape
+from ape.contracts import ContractInstance
+from eth_abi import decode, encode
+
+from reference_model.cases import random_case, random_instruments, random_portfolio
+from reference_model.exact import risk_model
+from reference_model.exact.errors import ModelError
+from reference_model.types import (
+    Collateral,
+    CollateralParameters,
+    GlobalParameters,
+    Market,
+    Portfolio,
+    Scenario,
+    Slice,
+    Spot,
+    UnderlyingParameters,
+)
+from scripts.fuzzing import chain
+from scripts.fuzzing.campaign import Outcome
+
+
+class PortfolioCase(NamedTuple):
+    """A portfolio and all that its assessment reads."""
+
+    market: Market
+    portfolio: Portfolio
+
+
+class Portfolios:
+    """``RiskModel.assess`` or ``breakdown`` through ``PortfolioHarness.assessMany``."""
+
+    def __init__(self, harness: ContractInstance, weight: float, *, full: bool) -> None:
+        self.name = "portfolio.breakdown" if full else "portfolio.assess"
+        self.weight = weight
+        self.batch = 16 if full else 48
+        self.full = full
+        self.harness = harness
+        self.method = harness.contract_type.mutable_methods["assessMany"]
+        self.inputs = [parameter.canonical_type for parameter in self.method.inputs]
+        view = "breakdown" if full else "assess"
+        abi = ape.project.RiskModel.contract_type.view_methods[view]
+        self.output = [parameter.canonical_type for parameter in abi.outputs]
+
+    def draw(self, rng: Random, count: int) -> list[PortfolioCase]:
+        """Many portfolios in one market."""
+        market, portfolios = random_case(rng, count)
+        return [PortfolioCase(market, portfolio) for portfolio in portfolios]
+
+    def ask(self, cases: list[PortfolioCase]) -> list[Outcome]:
+        """One call; all cases share the market of the first."""
+        market = cases[0].market
+        arguments = (market.case(), [case.portfolio for case in cases], self.full)
+        data = _selector(self.method) + encode(self.inputs, arguments)
+        answer = chain.call(self.harness.address, data, market.now)
+        return list(decode(["(bool,bytes)[]"], answer)[0])
+
+    def expect(self, cases: list[PortfolioCase]) -> list[Outcome]:
+        """The exact model's answers."""
+        return [self._expect(case) for case in cases]
+
+    def _expect(self, case: PortfolioCase) -> Outcome:
+        compute = risk_model.breakdown if self.full else risk_model.assess
+        try:
+            return True, encode(self.output, [compute(case.portfolio, case.market)])
+        except ModelError as error:
+            return False, chain.encode_error(error.name, error.arguments)
+
+    def smaller(self, case: PortfolioCase) -> Iterator[PortfolioCase]:
+        """Fewer positions, balances, scenarios; no cash."""
+        case = rebuild(PortfolioCase, case)
+        for name in ("positions", "collateral", "open_interest"):
+            for words in _fewer(getattr(case.portfolio, name)):
+                yield case._replace(portfolio=case.portfolio._replace(**{name: words}))
+        for scenarios in _fewer(case.market.scenarios):
+            if scenarios:
+                yield case._replace(market=case.market._replace(scenarios=scenarios))
+        if case.portfolio.cash:
+            yield case._replace(portfolio=case.portfolio._replace(cash=0))
+
+    def describe(self, outcome: Outcome) -> str:
+        """Values or error."""
+        return chain.describe(*outcome, self.output)
+
+
+def rebuild(kind: Any, value: Any) -> Any:
+    """Give plain nested tuples, as read from JSON, their named types back."""
+    if get_origin(kind) is tuple:
+        return tuple(rebuild(get_args(kind)[0], item) for item in value)
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        hints = get_type_hints(kind)
+        return kind(*(rebuild(hints[name], v) for name, v in zip(kind._fields, value, strict=True)))
+    return value
+
+
+def _fewer(words: tuple) -> Iterator[tuple]:
+    """Halves first, then all but one."""
+    if len(words) > 2:
+        yield words[: len(words) // 2]
+        yield words[len(words) // 2 :]
+    for i in range(len(words)):
+        yield words[:i] + words[i + 1 :]
+
+
+def _selector(method: Any) -> bytes:
+    return chain.selector_of(method.selector)
+
+
+class DeployedPortfolios(Portfolios):
+    """Random portfolios margined by a deployment's own risk model, in its market of the moment."""
+
+    def __init__(self, deployment: Any, harness: ContractInstance, weight: float) -> None:
+        super().__init__(harness, weight, full=False)
+        self.name = "portfolio.deployed"
+        self.risk_model = deployment.risk_model
+        self.market = market_of(deployment)
+
+    def draw(self, rng: Random, count: int) -> list[PortfolioCase]:
+        """Many portfolios in the deployed market."""
+        chosen = random_instruments(rng, self.market)
+        return [
+            PortfolioCase(self.market, random_portfolio(rng, self.market, chosen))
+            for _ in range(count)
+        ]
+
+    def ask(self, cases: list[PortfolioCase]) -> list[Outcome]:
+        """One call to the deployed risk model per case, all in one to the chain."""
+        abi = self.risk_model.contract_type.view_methods["assess"]
+        types = [parameter.canonical_type for parameter in abi.inputs]
+        calls = [_selector(abi) + encode(types, [case.portfolio]) for case in cases]
+        arguments = encode(["address", "bytes[]"], [self.risk_model.address, calls])
+        data = chain.selector_of("tryMany(address,bytes[])") + arguments
+        answer = chain.call(self.harness.address, data, cases[0].market.now)
+        return list(decode(["(bool,bytes)[]"], answer)[0])
+
+
+def market_of(deployment: Any) -> Market:
+    """Read everything an assessment depends on from a deployment, as of the latest block."""
+    parameters, feed = deployment.parameters, deployment.market_data
+    ids = sorted(deployment.manifest.underlyings.values())
+    assets = sorted(set(deployment.manifest.assets.values()) - {0})
+    return Market(
+        now=ape.chain.blocks.head.timestamp,
+        global_parameters=GlobalParameters(*parameters.globalParameters()),
+        decorrelations=tuple(parameters.decorrelations()),
+        scenarios=tuple(Scenario(*scenario) for scenario in parameters.scenarios()),
+        spots=tuple(
+            Spot(u, UnderlyingParameters(*parameters.underlyingParameters(u)), *feed.spot(u))
+            for u in ids
+        ),
+        slices=tuple(
+            Slice(u, expiry, *feed.slice(u, expiry), feed.settlementPrice(u, expiry))
+            for u in ids
+            for expiry in parameters.liveExpiries(u)
+        ),
+        collaterals=tuple(
+            Collateral(a, CollateralParameters(*parameters.collateralParameters(a)),
+                       *feed.collateralRate(a))
+            for a in assets
+        ),
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""All that a campaign compares, deployed on the connected chain."""
+
+from typing import Any
+
+import ape
+from ape.api import AccountAPI
+
+from scripts.fuzzing.campaign import Subject
+from scripts.fuzzing.formulas import LEDGER, MATHEMATICS, FormulaSubject
+from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios
+
+FORMULA_WEIGHT = 0.85
+PORTFOLIO_WEIGHT = 0.15
+
+
+def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
+    """Deploy the harnesses and return everything there is to compare.
+
+    Parameters
+    ----------
+    account
+        Sends the deployments.
+    deployment
+        A deployment (``scripts._deployment.Deployment``) whose own risk model is to be compared as
+        well, in the market it is in now.
+    """
+    mathematics = account.deploy(ape.project.MathHarness)
+    ledger = account.deploy(ape.project.LedgerHarness)
+    portfolios = account.deploy(ape.project.PortfolioHarness)
+    share = FORMULA_WEIGHT / (len(MATHEMATICS) + len(LEDGER))
+    subjects: list[Subject] = [
+        *(FormulaSubject(mathematics, formula, share) for formula in MATHEMATICS),
+        *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
+        Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.8, full=False),
+        Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.2, full=True),
+    ]
+    if deployment is not None:
+        subjects.append(DeployedPortfolios(deployment, portfolios, PORTFOLIO_WEIGHT))
+    return subjects

@@ -1,0 +1,183 @@
+"""The fuzz campaign finds no disagreement, and finds every one that is put there."""
+
+import json
+from dataclasses import replace
+
+import ape
+import pytest
+
+from reference_model.exact import charges, risk_model, scenarios
+from reference_model.exact import fixed_point as fp
+from scripts.fuzzing import campaign, formulas, subjects
+from scripts.fuzzing.formulas import FormulaSubject
+from scripts.fuzzing.portfolios import Portfolios
+
+SEED = 20_261_121
+ONE = 2**64
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return subjects.deploy(ape.accounts.test_accounts[0])
+
+
+@pytest.fixture
+def portfolios(everything):
+    return next(s for s in everything if isinstance(s, Portfolios) and s.full)
+
+
+def disagreements(subject, folder, cases):
+    tallies = campaign.run([subject], cases, SEED, folder, quiet=True)
+    return tallies[subject.name].disagreements
+
+
+def test_contracts_and_exact_model_agree_on_every_outcome(everything, tmp_path):
+    tallies = campaign.run(everything, 20_000, SEED, tmp_path, quiet=True)
+    assert [text for tally in tallies.values() for text in tally.disagreements] == []
+    assert sum(tally.cases for tally in tallies.values()) >= 19_900
+    # Errors are compared as well as values.
+    assert tallies["formula.mulUp"].errors > 100
+    assert tallies["formula.requireCanonical"].errors > 100
+
+
+def test_the_same_seed_draws_the_same_cases(everything, tmp_path):
+    for subject in everything:
+        first, second = (
+            subject.draw(campaign.generator(SEED, subject.name, 0), 3) for _ in range(2)
+        )
+        assert first == second
+    assert everything[0].draw(campaign.generator(SEED + 1, everything[0].name, 0), 3) != first
+
+
+# A wrong twin of every formula: the mistake somebody could make.
+
+
+def off_by_one(right):
+    def twin(*arguments):
+        result = right(*arguments)
+        return (result[0] + 1, *result[1:]) if isinstance(result, tuple) else result + 1
+
+    return twin
+
+
+WRONG = {
+    "mulDown": formulas.unsigned_product(fp.mul_up),
+    "mulUp": formulas.unsigned_product(fp.mul_down),
+    "divDown": formulas.ratio(fp.div_up),
+    "divUp": formulas.ratio(fp.div_down),
+    "mulDownSigned": formulas.signed_product(fp.mul_to_zero),
+    "mulUpSigned": formulas.signed_product(fp.mul_down),
+    "mulToZero": formulas.signed_product(fp.mul_down),
+    "sqrt": fp.sqrt_up,
+    "sqrtUp": fp.sqrt,
+    "toWadDown": fp.to_wad_up,
+    "toWadUp": fp.to_wad_down,
+    "toRawUp": fp.to_raw_down,
+    "payoff": formulas.linear_value,
+    "settledAmount": lambda value, funds: value,
+    "unpack": lambda slot: (*formulas.unpack(slot)[:2], 0),
+    "requireCanonical": lambda instrument: (),
+    "pack": lambda instrument, size, quote: instrument << 128 | size % 2**128,
+    "optionFee": lambda size, index, rate, premium, cap: formulas.fees.fee(size, index, rate),
+    "applyTrade": lambda slot, size, price: formulas.apply_trade(slot, -size, price),
+    "linearValue": lambda slot, price: (
+        fp.mul_to_zero(formulas.position.size(slot), price) + formulas.position.quote(slot)
+    ),
+    "netOfFunding": lambda slot, index: formulas.net_of_funding(slot, -index),
+    "currentCash": lambda cash, index, borrow, supply: cash * borrow // index if index else cash,
+    "accrueFunding": lambda f, mark, index, cap, dt: formulas.funding.accrue(
+        f, index, mark, cap, dt
+    ),
+    "fee": lambda size, index, rate: fp.mul_down(fp.mul_down(size, index), rate),
+    "accrueInterest": lambda *a: formulas.accrue_interest(*a[:5], a[6], a[5], *a[7:]),
+    "cdfX64": lambda x: ONE - formulas.normal.cdf_x64(x),
+    "totalVariance": lambda svi, k: formulas.svi.total_variance(svi, -k),
+    "totalDeviation": lambda svi, k: formulas.svi.total_variance(svi, k),
+    "unitCall": lambda ratio, log, s: formulas.black76.unit_call(ratio, -log, s),
+    **{
+        name: off_by_one(formula.expect)
+        for name in ("lnX64", "lnRatioX64", "expX64")
+        for formula in formulas.MATHEMATICS
+        if formula.name == name
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "name", [formula.name for formula in formulas.MATHEMATICS + formulas.LEDGER]
+)
+def test_a_wrong_twin_of_a_formula_is_caught(everything, tmp_path, name):
+    right = next(s for s in everything if s.name == f"formula.{name}")
+    wrong = FormulaSubject(right.harness, replace(right.formula, expect=WRONG[name]), 1)
+    found = disagreements(wrong, tmp_path, 300)
+    assert found
+
+
+def without_distance(deltas, basis_rate, error, now):
+    return charges.mul_up(basis_rate, abs(sum(deltas.values())))
+
+
+def without_weights(right):
+    return lambda thing, moves, weights: right(thing, moves, (10**6,) * len(weights))
+
+
+def put_as_call(right):
+    return lambda size, instrument, *rest: right(size, instrument & ~(1 << 8), *rest)
+
+
+def fully_correlated(results, market):
+    market = market._replace(decorrelations=(0,) * 8)
+    return RIGHT_GROUP_RISK(results, market)
+
+
+RIGHT_GROUP_RISK = risk_model._group_risk
+
+PORTFOLIO_TWINS = {
+    "basis without distance": (charges, "basis", without_distance),
+    "short options for free": (charges, "short_option", lambda size, rate, index: 0),
+    "linear concentration": (charges, "concentration", lambda d, rate, depth: fp.mul_up(rate, d)),
+    "confidence for free": (charges, "confidence", lambda delta, c, index: 0),
+    "open interest for free": (charges, "open_interest", lambda *arguments: 0),
+    "isolated losses without weights": (
+        scenarios,
+        "_own_loss",
+        without_weights(scenarios._own_loss),
+    ),
+    "puts priced as calls": (scenarios, "option", put_as_call(scenarios.option)),
+    "no price of decorrelation": (risk_model, "_group_risk", fully_correlated),
+    "requirements rounded down": (risk_model, "mul_up", fp.mul_down),
+    "haircut forgotten": (
+        risk_model,
+        "_haircut_value",
+        lambda amount, price, haircut: fp.mul_down(amount, price),
+    ),
+}
+
+
+@pytest.mark.parametrize("twin", PORTFOLIO_TWINS)
+def test_a_wrong_twin_of_margin_is_caught(portfolios, monkeypatch, tmp_path, twin):
+    module, name, wrong = PORTFOLIO_TWINS[twin]
+    monkeypatch.setattr(module, name, wrong)
+    monkeypatch.setattr(portfolios, "smaller", lambda case: iter(()))
+    assert disagreements(portfolios, tmp_path, 64)
+
+
+def test_a_disagreement_is_kept_small_and_can_be_replayed(portfolios, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(charges, "short_option", lambda size, rate, index: 0)
+        assert disagreements(portfolios, tmp_path, 16)
+        file = next(tmp_path.iterdir())
+        agree, text = campaign.replay([portfolios], file)
+        assert not agree
+        assert "contract:" in text and "model:" in text
+    # One short option is all it takes.
+    _, portfolio = json.loads(file.read_text())["case"]
+    assert len(portfolio[3]) == 1
+    assert campaign.replay([portfolios], file)[0]
+
+
+def test_an_interrupted_campaign_goes_on_where_it_stopped(everything, tmp_path):
+    subject = everything[0]
+    whole = campaign.run([subject], 6_000, SEED, tmp_path, quiet=True)
+    rest = campaign.run([subject], 6_000, SEED, tmp_path, first=1, quiet=True)
+    assert whole[subject.name].cases - rest[subject.name].cases == subject.batch
