@@ -1,6 +1,7 @@
 """Show what an account must hold and why: `ape run margin --account N`."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scripts._deployment import Deployment, Manifest, manifest_path
 
 WAD = 10**18
 PPM = 10**6
-LABEL, COLUMN = 30, 16
+LABEL, COLUMN = 30, 17
 
 CHARGES = {
     "basis": ("basisCharge", None),
@@ -64,13 +65,27 @@ def saving(portfolio: int, isolated: int) -> str:
     return f"{1 - Decimal(portfolio) / isolated:.1%}" if isolated else "-"
 
 
-def render(breakdown: Any, mode: MarginMode, scenarios: Any, symbols: dict[int, str]) -> str:
+def instrument_name(position: Any, symbols: dict[int, str]) -> str:
+    """Return what an option, future or perpetual is called, such as ``ETH 2026-03-27 2000 put``."""
+    symbol = symbols.get(position.underlying, f"#{position.underlying}")
+    if position.expiry == 0:
+        return f"{symbol} perpetual"
+    expiry = f"{symbol} {datetime.fromtimestamp(position.expiry, UTC):%Y-%m-%d}"
+    if not position.isOption:
+        return f"{expiry} future"
+    strike = (Decimal(position.strike) / WAD).normalize()
+    return f"{expiry} {strike:f} {'put' if position.isPut else 'call'}"
+
+
+def render(
+    breakdown: Any, positions: Any, mode: MarginMode, scenarios: Any, symbols: dict[int, str]
+) -> str:
     """Return a breakdown as a text of several tables.
 
     Parameters
     ----------
-    breakdown
-        Struct ``Breakdown`` as a contract returned it.
+    breakdown, positions
+        Structs ``Breakdown`` and ``PositionView`` as the lens returned them.
     mode
         Margin mode the account is held to.
     scenarios
@@ -81,6 +96,8 @@ def render(breakdown: Any, mode: MarginMode, scenarios: Any, symbols: dict[int, 
     blocks = [_totals(breakdown, mode), _generations(breakdown)]
     if breakdown.underlyings:
         blocks += [_underlyings(breakdown.underlyings, scenarios, symbols)]
+    if positions:
+        blocks += [_positions(positions, symbols)]
     return "\n\n".join(blocks)
 
 
@@ -153,6 +170,15 @@ def _underlyings(parts: Any, scenarios: Any, symbols: dict[int, str]) -> str:
     return "\n".join(lines)
 
 
+def _positions(positions: Any, symbols: dict[int, str]) -> str:
+    lines = [_row("position", "size", "value, USD", "delta, USD", "worst loss alone")]
+    for p in positions:
+        size = f"{(Decimal(p.size) / WAD).normalize():f}"
+        cells = (size, usd(p.value), usd(p.delta), usd(p.isolatedLoss))
+        lines += [_row(instrument_name(p, symbols), *cells)]
+    return "\n".join(lines)
+
+
 @click.command(cls=ConnectedProviderCommand)
 @network_option()
 @click.option(
@@ -175,6 +201,7 @@ def cli(text: str, path: Path | None) -> None:
     account = parse_account(text, manifest.accounts)
     try:
         breakdown = deployment.margin_lens.breakdown(account)
+        positions = deployment.margin_lens.positions(account)
         mode = MarginMode(deployment.margin_engine.portfolio(account).marginMode)
         scenarios = deployment.parameters.scenarios()
     except ApeException as error:
@@ -184,4 +211,4 @@ def cli(text: str, path: Path | None) -> None:
         ) from error
     symbols = {number: symbol for symbol, number in manifest.underlyings.items()}
     click.echo(f"account {format_account(account)}\n")
-    click.echo(render(breakdown, mode, scenarios, symbols))
+    click.echo(render(breakdown, positions, mode, scenarios, symbols))

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from reference_model.types import MarginMode
-from scripts.margin import format_account, parse_account, render, usd
+from scripts.margin import format_account, instrument_name, parse_account, render, usd
 
 PROJECT = Path(__file__).parents[2]
 APE = Path(sys.executable).with_name("ape")
@@ -207,16 +207,32 @@ def test_saving_is_shown_per_underlying_and_in_total():
     breakdown["underlyings"] = [Struct(part)]
     scenarios = [Struct(pricePpm=0, volPpm=0, weightPpm=0)]
     scenarios += [Struct(pricePpm=2 * 10**6, volPpm=-(10**6), weightPpm=500_000)]
-    text = render(Struct(breakdown), MarginMode.ISOLATED, scenarios, {1: "BTC"})
+    text = render(Struct(breakdown), [], MarginMode.ISOLATED, scenarios, {1: "BTC"})
     assert cells(text, "health") == ["LIQUIDATABLE"]
     assert cells(text, "margin mode") == ["ISOLATED"]
     assert cells(text, "scan risk") == ["25.00", "100.00", "75.0%"]
-    assert "maintenance margin                       80.00           80.00            0.0%" in text
+    compared = [line.split() for line in text.splitlines() if line.startswith("maintenance")]
+    assert ["maintenance", "margin", "80.00", "80.00", "0.0%"] in compared
     assert cells(text, "to spare before initial margin") == ["-24.00"]
     assert cells(text, "saving") == ["75.0%"]
     assert cells(text, "  price, in scan ranges") == ["+2.000"]
     assert cells(text, "  volatility, in vol ranges") == ["-1.000"]
     assert cells(text, "  weight") == ["0.500"]
+
+
+@pytest.mark.parametrize(
+    ("expiry", "is_option", "is_put", "name"),
+    [
+        (0, False, False, "BTC perpetual"),
+        (1_774_598_400, False, False, "BTC 2026-03-27 future"),
+        (1_774_598_400, True, False, "BTC 2026-03-27 100000.5 call"),
+        (1_774_598_400, True, True, "BTC 2026-03-27 100000.5 put"),
+    ],
+)
+def test_position_is_shown_with_its_name(expiry, is_option, is_put, name):
+    strike = 100_000_5 * WAD // 10
+    position = Struct(underlying=1, expiry=expiry, isOption=is_option, isPut=is_put, strike=strike)
+    assert instrument_name(position, {1: "BTC"}) == name
 
 
 class Struct(dict):
