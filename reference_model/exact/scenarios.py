@@ -152,7 +152,7 @@ def option_row(slice_: SliceRisk, grid_: Grid, strike: int) -> OptionRow:
     changes = []
     for move, log_move, vol_move in zip(*grid_, slice_.vol_moves, strict=True):
         shocked = max(slice_.deviation_floor, deviation * vol_move // ONE)
-        moved, _ = unit_call(ratio, log, min(shocked, MAX_DEVIATION), (move, log_move))
+        moved, _ = unit_call(ratio, log, min(shocked, MAX_DEVIATION), move, log_move)
         changes.append(moved - value)
     return OptionRow(ratio, value, delta, tuple(changes))
 
