@@ -15,7 +15,7 @@ from reference_model.ideal.instruments import Kind
 
 MIN_MOVE = 0.01
 MAX_DEVIATION = 16.0
-KERNEL_ERROR = 510_000e-18
+KERNEL_ERROR = 500_000e-18
 ROUNDING_ERROR = 32e-18
 WEI = 1e-18
 THIRTY_DAYS_SECONDS = 30 * 86_400
