@@ -126,13 +126,19 @@ def compare(market, portfolios, breakdowns):
             _judge(found, account, name, ideal, exact, allowed)
         for each in breakdown.underlyings:
             at = account, rows[each.underlying]
-            for name, exact in _named_of_underlying(each):
-                ideal, allowed = (
-                    getattr(layer.underlyings, name)[..., at[0], at[1]]
-                    for layer in (result, allowance)
-                )
-                _judge(found, account, f"{name}[{each.underlying}]", ideal, exact, allowed)
+            _compare_underlying(found, at, each, result.underlyings, allowance.underlyings)
     return found
+
+
+def _compare_underlying(found, at, breakdown, result, allowance):
+    """Compare one underlying of one account; `at` is its place in the arrays."""
+    netted, allowed = (each.netted[:, at[0], at[1]] for each in (result, allowance))
+    name = f"binding_scenario[{breakdown.underlying}]"
+    binding = netted[breakdown.binding_scenario]
+    _judge(found, at[0], name, netted.min(), binding, 2 * allowed)
+    for name, exact in _named_of_underlying(breakdown):
+        ideal, allowed = (getattr(each, name)[..., at[0], at[1]] for each in (result, allowance))
+        _judge(found, at[0], f"{name}[{breakdown.underlying}]", ideal, exact, allowed)
 
 
 def _named_totals(breakdown):

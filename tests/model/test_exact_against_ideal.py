@@ -154,6 +154,11 @@ def undiscounted(right, size, instrument, slice_, grid, bucket):
 TWINS = {
     "weights": (exact_scenarios, "scan", without_weights),
     "error": (exact_scenarios, "scan", scan_without_error),
+    "binding": (
+        exact_scenarios,
+        "scan",
+        lambda right, *args: right(*args)._replace(binding_scenario=0),
+    ),
     "exponents": (exact_scenarios, "slice_risk", swapped_exponents),
     "vol floor": (exact_scenarios, "slice_risk", no_vol_floor),
     "smile": (exact_scenarios, "total_deviation", mirrored_smile),

@@ -88,8 +88,8 @@ def rounded(result, market_integers, portfolios):
             }
             u = result.underlyings
             netted = tuple(wad(each) for each in u.netted[:, account, row])
-            loss = wad(u.worst_loss[account, row])
-            underlyings.append(UnderlyingBreakdown(spot.underlying, netted, loss, 0, **values))
+            worst = wad(u.worst_loss[account, row]), int(u.binding_scenario[account, row])
+            underlyings.append(UnderlyingBreakdown(spot.underlying, netted, *worst, **values))
         totals = {name: wad(getattr(result, name)[account]) for name in Breakdown._fields[2:11]}
         yield Breakdown(
             Assessment(*(wad(each[account]) for each in result[:5]), 0),
