@@ -29,6 +29,9 @@ class Subject(Protocol):
     def draw(self, rng: random.Random, count: int) -> list[Case]:
         """Random cases."""
 
+    def restore(self, plain: tuple) -> Case:
+        """Make a case of the plain tuples it was kept as."""
+
     def ask(self, cases: list[Case]) -> list[Outcome]:
         """What the contracts answer."""
 
@@ -101,7 +104,7 @@ def replay(subjects: list[Subject], file: Path) -> tuple[bool, str]:
     """Run one kept case again: whether both agree now, and both outcomes for a reader."""
     kept = json.loads(file.read_text())
     subject = next(s for s in subjects if s.name == kept["subject"])
-    case = _from_json(kept["case"])
+    case = subject.restore(_from_json(kept["case"]))
     asked, expected = subject.ask([case])[0], subject.expect([case])[0]
     text = f"{subject.name} {case}\n  contract: {subject.describe(asked)}"
     return asked == expected, f"{text}\n  model:    {subject.describe(expected)}"

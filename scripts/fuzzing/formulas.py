@@ -295,6 +295,10 @@ class FormulaSubject:
         """Arguments of so many calls."""
         return [tuple(draw(rng) for draw in self.formula.draws) for _ in range(count)]
 
+    def restore(self, plain: tuple) -> tuple[int, ...]:
+        """Arguments are plain already."""
+        return plain
+
     def ask(self, cases: list[tuple[int, ...]]) -> list[Outcome]:
         """One call, all outcomes."""
         words = len(self.formula.draws)

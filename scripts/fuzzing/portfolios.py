@@ -53,6 +53,10 @@ class Portfolios:
         market, portfolios = random_case(rng, count)
         return [PortfolioCase(market, portfolio) for portfolio in portfolios]
 
+    def restore(self, plain: tuple) -> PortfolioCase:
+        """Give the fields their names back."""
+        return rebuild(PortfolioCase, plain)
+
     def ask(self, cases: list[PortfolioCase]) -> list[Outcome]:
         """One call; all cases share the market of the first."""
         market = cases[0].market
@@ -74,7 +78,6 @@ class Portfolios:
 
     def smaller(self, case: PortfolioCase) -> Iterator[PortfolioCase]:
         """Fewer positions, balances, scenarios; no cash."""
-        case = rebuild(PortfolioCase, case)
         for name in ("positions", "collateral", "open_interest"):
             for words in _fewer(getattr(case.portfolio, name)):
                 yield case._replace(portfolio=case.portfolio._replace(**{name: words}))
