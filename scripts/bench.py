@@ -17,9 +17,7 @@ SNAPSHOT = Path("tests/gas_snapshot.json")
 
 
 @click.command(cls=ConnectedProviderCommand)
-@click.option(
-    "--check", is_flag=True, help="Gas and sizes alone: fail unless as in the snapshot."
-)
+@click.option("--check", is_flag=True, help="Gas and sizes alone: fail unless as in the snapshot.")
 @click.option("--update", is_flag=True, help="Gas and sizes alone: write the snapshot.")
 def cli(check: bool, update: bool) -> None:
     """Measure what the engine costs and how fast its checks are."""
