@@ -13,6 +13,7 @@ import {Losses} from "./margin/Losses.sol";
 import {OptionPricing, Slice} from "./margin/OptionPricing.sol";
 import {ScenarioGrid, ScenarioGrids} from "./margin/ScenarioGrid.sol";
 import {Valuation} from "./margin/Valuation.sol";
+import {Words} from "./margin/Words.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {NormalCdf} from "./math/NormalCdf.sol";
 import {Grid, ScenarioKernel} from "./math/ScenarioKernel.sol";
@@ -42,6 +43,7 @@ contract RiskModel is IRiskModel {
     using Position for uint256;
     using Instrument for uint128;
     using ScenarioKernel for Grid;
+    using Words for uint256[];
 
     uint256 private constant GROUPS = 8;
     /// @dev Underlying and expiry of a slot are above this bit.
@@ -174,7 +176,7 @@ contract RiskModel is IRiskModel {
             }
             LibSort.sort(sorted);
             uint256 exposures;
-            for (uint256 i; i < count; ++i) exposures |= 1 << _word(sorted, i).underlying();
+            for (uint256 i; i < count; ++i) exposures |= 1 << sorted.word(i).underlying();
             pass.exposures = exposures;
             pass.positions = sorted;
             pass.bucketTimes = new uint256[](count + 1);
@@ -270,7 +272,7 @@ contract RiskModel is IRiskModel {
 
     function _addPositions(Pass memory pass, Book memory book) private view {
         uint256 i = pass.nextPosition;
-        uint256 slot = _word(pass.positions, i);
+        uint256 slot = pass.positions.word(i);
         while (slot.underlying() == book.result.underlying) {
             uint32 expiry = slot.expiry();
             uint256 price;
@@ -280,7 +282,7 @@ contract RiskModel is IRiskModel {
             i = price == 0
                 ? _addExpiry(pass, book, i, _openSlice(pass, book, expiry))
                 : _addSettled(pass, i, price);
-            slot = _word(pass.positions, i);
+            slot = pass.positions.word(i);
         }
         pass.nextPosition = i;
     }
@@ -295,11 +297,11 @@ contract RiskModel is IRiskModel {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             i = first;
-            uint256 slot = _word(pass.positions, i);
+            uint256 slot = pass.positions.word(i);
             uint256 head = slot >> EXPIRY_SHIFT;
             while (slot >> EXPIRY_SHIFT == head) {
                 pass.result.derivativeValue += Positions.payoff(slot, price);
-                slot = _word(pass.positions, ++i);
+                slot = pass.positions.word(++i);
             }
         }
     }
@@ -337,7 +339,7 @@ contract RiskModel is IRiskModel {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             i = first;
-            uint256 slot = _word(pass.positions, i);
+            uint256 slot = pass.positions.word(i);
             uint256 head = slot >> EXPIRY_SHIFT;
             while (slot >> EXPIRY_SHIFT == head) {
                 if (slot.isOption()) {
@@ -347,7 +349,7 @@ contract RiskModel is IRiskModel {
                     pass.result.derivativeValue += value + slot.quote();
                     _addLinearDelta(pass, book, value);
                 }
-                slot = _word(pass.positions, ++i);
+                slot = pass.positions.word(++i);
             }
         }
     }
@@ -536,13 +538,5 @@ contract RiskModel is IRiskModel {
     function _note(Pass memory pass, uint256 timestamp) private pure {
         Assessment memory assessment = pass.result.assessment;
         if (timestamp < assessment.oldestTimestamp) assessment.oldestTimestamp = timestamp;
-    }
-
-    /// @dev Word i of an array that has one.
-    function _word(uint256[] memory array, uint256 i) private pure returns (uint256 word) {
-        // i is at most the length, and the positions have a word behind the last.
-        assembly ("memory-safe") {
-            word := mload(add(add(array, 32), shl(5, i)))
-        }
     }
 }

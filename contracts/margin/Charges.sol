@@ -2,11 +2,15 @@
 pragma solidity 0.8.37;
 
 import {FixedPoint} from "../math/FixedPoint.sol";
+import {Words} from "./Words.sol";
 
 /// @title Charges beside the scenarios (specification, section 9)
 /// @notice All in USD, rounded up. Ranges: deltas below 2^140, prices below 2^96, rates below 2^64,
 /// depth at least 1 USD; no product of these leaves 256 bits.
 library Charges {
+    using Words for uint256[];
+    using Words for int256[];
+
     uint256 private constant WAD = 1e18;
     uint256 private constant BASIS_SECONDS = 30 days;
 
@@ -23,19 +27,22 @@ library Charges {
         uint256 errorBound,
         uint256 rate
     ) internal pure returns (uint256) {
-        int256 high;
-        for (uint256 b; b < count; ++b) high += deltas[b];
         int256 low;
+        int256 high;
         uint256 transport;
-        for (uint256 b; b + 1 < count; ++b) {
-            low += deltas[b];
-            high -= deltas[b];
-            uint256 flow = errorBound;
-            if (low < 0 != high < 0) {
-                flow += FixedPoint.min(FixedPoint.abs(low), FixedPoint.abs(high));
+        // Flow below 2^141 and a sum of gaps below 2^33 seconds.
+        unchecked {
+            for (uint256 b; b < count; ++b) high += deltas.word(b);
+            for (uint256 b = 1; b < count; ++b) {
+                int256 delta = deltas.word(b - 1);
+                low += delta;
+                high -= delta;
+                uint256 flow = errorBound;
+                if (low < 0 != high < 0) {
+                    flow += FixedPoint.min(FixedPoint.abs(low), FixedPoint.abs(high));
+                }
+                transport += (times.word(b) - times.word(b - 1)) * flow;
             }
-            // Flow below 2^141 and a sum of gaps below 2^33 seconds.
-            transport += (times[b + 1] - times[b]) * flow;
         }
         return FixedPoint.mulDivUp(rate, transport, WAD * BASIS_SECONDS);
     }

@@ -6,6 +6,7 @@ import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
 import {Svi} from "../math/Svi.sol";
 import {Transcendental} from "../math/Transcendental.sol";
 import {GlobalParameters, UnderlyingParameters} from "../types/Types.sol";
+import {Words} from "./Words.sol";
 
 /// @notice One expiry of an underlying.
 /// @param forward Forward, or the index for an expired option that has no settlement price.
@@ -26,8 +27,10 @@ struct Slice {
 /// @title Volatility of options in the scenarios (specification, section 8)
 library OptionPricing {
     using ScenarioKernel for Grid;
+    using Words for uint256[];
+    using Words for int256[];
 
-    uint256 private constant ONE = 2 ** 64;
+    int256 private constant ONE = 2 ** 64;
     uint256 private constant YEAR = 365 days;
     uint256 private constant VOL_TENOR = 30 days;
 
@@ -39,22 +42,34 @@ library OptionPricing {
         UnderlyingParameters memory parameters,
         int256[] memory classVolPpm
     ) internal pure {
-        slice.volFactorX64 = new uint256[](classVolPpm.length);
-        if (slice.tauSeconds == 0) return;
-        uint256 tau = FixedPoint.max(slice.tauSeconds, globals.minimumTauSeconds);
-        uint256 power =
-            slice.tauSeconds < VOL_TENOR ? globals.volExponentShort : globals.volExponentLong;
-        int256 exponent =
-            FixedPoint.mulDown(int256(power), Transcendental.lnX64(VOL_TENOR * ONE / tau));
-        int256 tenorFactor = int256(Transcendental.expX64(exponent));
-        for (uint256 i; i < classVolPpm.length; ++i) {
-            int256 move = classVolPpm[i] * int256(uint256(parameters.volRange));
-            int256 factor = int256(ONE) + FixedPoint.mulDivDown(move, tenorFactor, 1e24);
-            slice.volFactorX64[i] = factor > 0 ? uint256(factor) : 0;
+        uint256 classes = classVolPpm.length;
+        slice.volFactorX64 = new uint256[](classes);
+        uint256 tau = slice.tauSeconds;
+        if (tau == 0) return;
+        slice.deviationFloorX64 =
+            FixedPoint.mulDown(parameters.volFloor, FixedPoint.sqrt((tau << 128) / YEAR));
+        int256 range = int256(uint256(parameters.volRange)) * _tenorFactorX64(tau, globals);
+        // abs(y) < 2^31, ν < 2^64, f < 2^94 (its logarithm is at most 64 times 1): below 2^189.
+        unchecked {
+            for (uint256 c; c < classes; ++c) {
+                int256 factor = ONE + FixedPoint.floorDiv(classVolPpm.word(c) * range, 1e24);
+                if (factor > 0) slice.volFactorX64[c] = uint256(factor);
+            }
         }
-        slice.deviationFloorX64 = FixedPoint.mulDown(
-            parameters.volFloor, FixedPoint.sqrt((slice.tauSeconds << 128) / YEAR)
+    }
+
+    /// @dev f(τ), X64.
+    function _tenorFactorX64(uint256 tau, GlobalParameters memory globals)
+        private
+        pure
+        returns (int256)
+    {
+        int256 power = int256(
+            uint256(tau < VOL_TENOR ? globals.volExponentShort : globals.volExponentLong)
         );
+        if (tau < globals.minimumTauSeconds) tau = globals.minimumTauSeconds;
+        int256 logarithm = Transcendental.lnX64((VOL_TENOR << 64) / tau);
+        return int256(Transcendental.expX64(FixedPoint.mulDown(power, logarithm)));
     }
 
     /// @notice Adds an option to every scenario of the kernel's grid.
@@ -69,26 +84,41 @@ library OptionPricing {
         uint256 strike,
         bool isPut
     ) internal pure returns (int256 value, int256 delta, uint256 ownLoss) {
-        // abs(N) < 2^132, deviations < 2^69, factors < 2^80, kernel values < 2^69: below 2^202.
-        unchecked {
-            int256 lnRatioX64 = Transcendental.lnRatioX64(slice.forward, strike);
-            uint256 deviation;
-            if (slice.tauSeconds != 0) deviation = Svi.totalDeviation(slice.svi, -lnRatioX64);
-            deviation = FixedPoint.min(deviation, ScenarioKernel.MAX_DEVIATION);
-            uint256[] memory volFactorX64 = slice.volFactorX64;
-            for (uint256 c; c < volFactorX64.length; ++c) {
-                uint256 shocked = FixedPoint.max(
-                    slice.deviationFloorX64, deviation * volFactorX64[c] / ONE
-                );
-                kernel.setDeviation(c, FixedPoint.min(shocked, ScenarioKernel.MAX_DEVIATION));
-            }
-            uint256 callDeltaX64;
-            (value, callDeltaX64, ownLoss) = kernel.addOption(
-                notional, isPut, (strike << 64) / slice.forward, lnRatioX64, deviation
-            );
-            // Kernel values are at most 2^69 and |N| < 2^132.
-            value = notional * value >> 64;
-            delta = notional * (int256(callDeltaX64) - (isPut ? int256(ONE) : int256(0))) >> 64;
+        int256 lnRatioX64 = Transcendental.lnRatioX64(slice.forward, strike);
+        uint256 deviationX64;
+        if (slice.tauSeconds != 0) {
+            deviationX64 = _capped(Svi.totalDeviation(slice.svi, -lnRatioX64));
         }
+        _setDeviations(slice, kernel, deviationX64);
+        uint256 callDeltaX64;
+        (value, callDeltaX64, ownLoss) = kernel.addOption(
+            notional, isPut, (strike << 64) / slice.forward, lnRatioX64, deviationX64
+        );
+        // abs(N) < 2^132; a call is worth at most 1 (X64) and at least the negative of its error.
+        unchecked {
+            value = notional * value >> 64;
+            int256 deltaX64 = int256(callDeltaX64);
+            if (isPut) deltaX64 -= ONE;
+            delta = notional * deltaX64 >> 64;
+        }
+    }
+
+    function _setDeviations(Slice memory slice, Grid kernel, uint256 deviationX64) private pure {
+        uint256[] memory factors = slice.volFactorX64;
+        uint256 least = slice.deviationFloorX64;
+        // A deviation is at most 2^68, a factor below 2^126.
+        unchecked {
+            uint256 classes = factors.length;
+            for (uint256 c; c < classes; ++c) {
+                uint256 shocked = deviationX64 * factors.word(c) >> 64;
+                kernel.setDeviation(c, _capped(shocked < least ? least : shocked));
+            }
+        }
+    }
+
+    function _capped(uint256 deviationX64) private pure returns (uint256) {
+        return deviationX64 < ScenarioKernel.MAX_DEVIATION
+            ? deviationX64
+            : ScenarioKernel.MAX_DEVIATION;
     }
 }

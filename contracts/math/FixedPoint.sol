@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
+import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
 
 /// @title Fixed-point arithmetic in which every rounding has a name
 /// @notice `Down` is towards minus infinity, `Up` towards plus infinity, `ToZero` truncates, for
@@ -50,9 +51,13 @@ library FixedPoint {
 
     /// @notice floor(a / b), b above zero.
     function floorDiv(int256 a, int256 b) internal pure returns (int256 quotient) {
-        quotient = a / b;
-        // Truncation rounded a negative inexact quotient up.
-        if (a < 0 && quotient * b != a) --quotient;
+        // With b above zero nothing overflows: a / b is at most abs(a), and is rounded further down
+        // only if it is not a whole number, so never at the least one.
+        unchecked {
+            quotient = a / b;
+            // Truncation rounded a negative inexact quotient up; the remainder has the sign of a.
+            if (a % b < 0) --quotient;
+        }
     }
 
     /// @notice floor(a * b / 1e18).
@@ -82,12 +87,16 @@ library FixedPoint {
 
     /// @notice floor of the square root.
     function sqrt(uint256 x) internal pure returns (uint256) {
-        return Math.sqrt(x);
+        return FixedPointMathLib.sqrt(x);
     }
 
     /// @notice ceil of the square root.
     function sqrtUp(uint256 x) internal pure returns (uint256) {
-        return Math.sqrt(x, Math.Rounding.Ceil);
+        uint256 root = FixedPointMathLib.sqrt(x);
+        // The root is below 2^128.
+        unchecked {
+            return root * root < x ? root + 1 : root;
+        }
     }
 
     function abs(int256 a) internal pure returns (uint256) {
