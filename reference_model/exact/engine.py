@@ -237,6 +237,7 @@ class Engine:
             check.required = check.withdrew = True
             if asset == CASH:
                 amount = cash_up(amount_raw, self.settlement_token)
+                self._accrue_interest()
                 self._release_cash(amount)
                 self._change_cash(account, self._touch(account), -amount)
             else:
@@ -489,8 +490,10 @@ class Engine:
         self._accrue_interest()
         stored = self._account(account)
         cash = self._cash_of(stored)
+        if not -CASH_LIMIT <= cash < CASH_LIMIT:
+            raise CashOverflow(account, cash)
         self.state.interest_pool -= cash - stored.cash
-        return self._change_cash(account, stored._replace(cash=cash), 0)
+        return self._store_cash(account, stored, cash)
 
     def _change_cash(self, account: int, touched: Account, change: int) -> Account:
         """Store an account, brought up to date, with its cash changed."""
@@ -499,8 +502,11 @@ class Engine:
             raise CashOverflow(account, cash)
         others_debt = max(0, self.state.total_debt - max(0, -touched.cash))
         self.state.total_debt = others_debt + max(0, -cash)
+        return self._store_cash(account, touched, cash)
+
+    def _store_cash(self, account: int, stored: Account, cash: int) -> Account:
         index = self.state.supply_index if cash >= 0 else self.state.borrow_index
-        self.state.accounts[account] = touched._replace(cash=cash, cash_index=index)
+        self.state.accounts[account] = stored._replace(cash=cash, cash_index=index)
         return self.state.accounts[account]
 
     def _deposit_cash(self, account: int, amount_raw: int, arrived_raw: int | None) -> None:
@@ -508,6 +514,7 @@ class Engine:
         if amount == 0:
             raise ZeroAmount
         self._changing(account)
+        self._accrue_interest()
         self.state.cash_held += amount
         self._pull(CASH, amount_raw, arrived_raw)
         self._change_cash(account, self._touch(account), amount)

@@ -176,7 +176,7 @@ def _account(choose: Chooser, cast: Cast) -> int:
 
 
 def _deposit(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    asset = choose.item((0, 0, *range(1, 6)))
+    asset = choose.item((0, 0, 0, *range(1, 5), *range(1, 8)))
     caller, account = choose.item(cast.people), _account(choose, cast)
     if asset == 0:
         amount = choose.item((0, 1, 10**9, 50_000 * 10**6, 2_000_000 * 10**6))
@@ -189,7 +189,7 @@ def _deposit(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 def _withdraw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     account = _account(choose, cast)
     held = [asset for asset, balance in enumerate(engine.account(account).collateral) if balance]
-    asset = choose.item((0, 0, 0, *held, *held, choose.integer(1, 5)))
+    asset = choose.item((0, 0, 0, *held, *held, choose.integer(1, 7)))
     if asset:
         balance = engine.account(account).collateral[asset]
         amount = _near(choose, balance, balance // 2 + 1)

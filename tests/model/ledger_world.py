@@ -7,6 +7,7 @@ from reference_model.exact.tokens import Token
 from reference_model.types import (
     DAY,
     WAD,
+    YEAR,
     Collateral,
     CollateralParameters,
     GlobalParameters,
@@ -18,11 +19,10 @@ from reference_model.types import (
     UnderlyingParameters,
 )
 
-NOW = 1_800_000_000
+NOW = 1_800_000_000  # 2027-01-15 08:00 UTC
 BTC, ETH = 1, 2
 UNDERLYINGS = (BTC, ETH)
-WETH, STABLE, FINE, COARSE = 1, 2, 3, 4
-ASSETS = (WETH, STABLE, FINE, COARSE)
+WETH, STABLE, FINE, COARSE, DISABLED, UNPOSTED = range(1, 7)
 SETTLEMENT_TOKEN = Token(0xC0FFEE, 6)
 PRICES = {BTC: 60_000 * WAD, ETH: 3_000 * WAD}
 EXPIRIES = (NOW + 7 * DAY, NOW + 91 * DAY)
@@ -82,12 +82,14 @@ def underlying_parameters(underlying: int) -> UnderlyingParameters:
 
 
 def collaterals(now: int = NOW) -> tuple[Collateral, ...]:
-    """Wrapped ETH, a stablecoin, a token with 24 decimals that follows BTC, one with none."""
+    """Tokens of 18, 6, 24 and no decimals, one disabled and one without a rate."""
     tokens = (
         (WETH, 18, ETH, True, 0.05, 0, 10_000 * 10**18, 1.0, 1.0),
         (STABLE, 6, 0, True, 0.02, 0.03, 5_000_000 * 10**6, 0.999, 0.998),
         (FINE, 24, BTC, True, 0.1, 0, 100 * 10**24, 1.05, 1.04),
         (COARSE, 0, ETH, True, 0.2, 0, 1_000, 0.1, 0.1),
+        (DISABLED, 18, ETH, False, 0.5, 0, 1_000 * 10**18, 1.0, 1.0),
+        (UNPOSTED, 18, BTC, True, 0, 0, 1_000 * 10**18, 0, 0),
     )
     return tuple(
         Collateral(
@@ -111,17 +113,21 @@ def market(now: int = NOW, prices: dict[int, int] | None = None, **changes) -> M
         for u, p in prices.items()
     )
     slices = tuple(
-        Slice(u, expiry, p * 1002 // 1000, wad(0.99), svi(u), now, 0)
+        Slice(u, expiry, p * 1002 // 1000, wad(0.99), svi(u, expiry), now, 0)
         for u, p in prices.items()
         for expiry in EXPIRIES
     )
-    whole = Market(now, GLOBAL, (wad(0.3),) * 8, scenarios(), spots, slices, collaterals(now))
+    whole = Market(
+        now, GLOBAL, (wad(0.3), *[WAD] * 7), scenarios(), spots, slices, collaterals(now)
+    )
     return whole._replace(**changes)
 
 
-def svi(underlying: int) -> int:
-    """Return a packed slice with a gentle smile."""
-    return pack(0.004 * underlying, 0.05, -0.3, 0.02, 0.2)
+def svi(underlying: int, expiry: int) -> int:
+    """Return a packed slice with a gentle smile, about 50 % or 60 % volatility a year."""
+    years = (expiry - NOW) / YEAR
+    variance = (0.2 + 0.05 * underlying) * years
+    return pack(0.8 * variance, 0.2 * variance, -0.3, 0.02, 0.5)
 
 
 def engine(market_: Market | None = None, **options) -> Engine:
