@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+
 /// @title Logarithm and exponential in binary fixed point
 /// @notice Error bounds are proven in the specification, Mathematics.
 library Transcendental {
@@ -33,7 +35,7 @@ library Transcendental {
     /// @notice Natural logarithm of a ratio. A ratio below 2^-128 counts as 2^-128.
     /// @param a Numerator, above zero and below 2^128.
     /// @param b Denominator, above zero.
-    /// @return X64; off by less than 1.13 * 2^-64 for ratios of at least 2^-60.
+    /// @return X64; off by less than 1.19 * 2^-64 for ratios of at least 2^-60.
     function lnRatioX64(uint256 a, uint256 b) internal pure returns (int256) {
         if (a == 0 || b == 0) revert LogarithmOfZero();
         uint256 ratio = (a << 128) / b;
@@ -74,17 +76,9 @@ library Transcendental {
     /// @dev ln(x / 2^fractionBits) for x > 0: with x = 2^n * y, y in [1, 2), and
     /// z = (y - sqrt 2) / (y + sqrt 2), it is (2n + 1) * ln 2 / 2 + 2 * atanh(z), abs(z) < 0.1716.
     function _ln(uint256 x, uint256 fractionBits) private pure returns (int256 result) {
+        uint256 n = FixedPointMathLib.log2(x);
         // x is not 0. Every factor stays below 2^97 in absolute value, so no product overflows.
         assembly ("memory-safe") {
-            let n := shl(7, lt(0xffffffffffffffffffffffffffffffff, x))
-            n := or(n, shl(6, lt(0xffffffffffffffff, shr(n, x))))
-            n := or(n, shl(5, lt(0xffffffff, shr(n, x))))
-            n := or(n, shl(4, lt(0xffff, shr(n, x))))
-            n := or(n, shl(3, lt(0xff, shr(n, x))))
-            n := or(n, shl(2, lt(0xf, shr(n, x))))
-            n := or(n, shl(1, lt(0x3, shr(n, x))))
-            n := or(n, lt(0x1, shr(n, x)))
-
             let y := shr(159, shl(sub(255, n), x))
             let z := sdiv(shl(96, sub(y, SQRT2_X96)), add(y, SQRT2_X96))
             let square := shr(96, mul(z, z))

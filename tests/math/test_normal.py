@@ -47,7 +47,7 @@ def taylor(interval):
     """Taylor coefficients of the distribution in tau at the interval's start.
 
     The derivatives are Hermite polynomials times the density; the rest of the series is below
-    1e-30 since abs(He_n(x)) * density <= sqrt(n!) and the interval is 1/40 long.
+    1e-28 since abs(He_n(x)) * density <= sqrt(n!) and the interval is 1/40 long.
     """
     x = mpf(interval - 300) / 40
     density, hermite = mp.npdf(x), [mpf(1), x]
