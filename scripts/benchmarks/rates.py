@@ -15,6 +15,8 @@ from reference_model.exact.normal import cdf_x64
 from reference_model.exact.svi import pack, total_variance
 from reference_model.exact.transcendental import exp_x64, ln_x64
 from reference_model.ideal import margin as ideal
+from reference_model.ideal import market as ideal_market
+from reference_model.ideal import scenarios as ideal_scenarios
 from scripts.fuzzing import campaign, subjects
 
 ONE = 2**64
@@ -43,9 +45,10 @@ def _models() -> dict[str, float]:
         risk_model.assess(portfolio, market)
     exact = time.perf_counter() - started
     count = len(portfolios)
-    prepared = ideal.from_integers(market, portfolios)
+    arrays = ideal_market.from_integers(market)
+    instruments, books = ideal.from_integers(arrays, portfolios)
     started = time.perf_counter()
-    ideal.margin(*prepared)
+    ideal.margin(arrays, ideal_scenarios.price(arrays, instruments), books)
     return {
         "rate.model.exact.portfolios_per_s": count / exact,
         "rate.model.portfolios_per_s": count / (time.perf_counter() - started),
