@@ -132,10 +132,19 @@ class World:
         Decimals of asset 1, which follows ETH with no haircut.
     cash_token, weth_token
         Contracts of the tokens; plain ones unless said otherwise.
+    risk_model
+        Contract of the risk model; one that is easy to reckon with unless said otherwise.
     """
 
     def __init__(
-        self, project, actors, cash_decimals=6, weth_decimals=18, cash_token=None, weth_token=None
+        self,
+        project,
+        actors,
+        cash_decimals=6,
+        weth_decimals=18,
+        cash_token=None,
+        weth_token=None,
+        risk_model=None,
     ):
         self.project, self.actors = project, actors
         self.admin, self.outsider = actors[0], actors[9]
@@ -147,7 +156,8 @@ class World:
         self.usdx = self._deploy_token(None, "USDX", 18)
         self.market = self.admin.deploy(project.MarketDouble)
         self._deploy_parameters()
-        self.risk = self.admin.deploy(project.RiskDouble, self.parameters, self.market)
+        risk_model = risk_model or project.RiskDouble
+        self.risk = self.admin.deploy(risk_model, self.parameters, self.market)
         self.engine = self.admin.deploy(
             *(project.MarginEngine, self.parameters, self.market, self.risk),
             *(self.cash, self.governance),

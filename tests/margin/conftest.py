@@ -1,8 +1,7 @@
 """The desk that all tests of margin share; markets come with each call and leave no trace."""
 
 import pytest
-
-from tests.margin import desk as books
+from margin import desk as books
 
 
 @pytest.fixture(scope="session")

@@ -209,7 +209,8 @@ class Desk:
 
     def breakdowns(self, in_market, *books):
         """Return the breakdown of every book."""
-        return [_breakdown(_answer(each)) for each in self.outcomes(in_market, books)]
+        answers = [_answer(each) for each in self.outcomes(in_market, books)]
+        return [to_breakdown(decode([BREAKDOWN], answer)[0]) for answer in answers]
 
     def breakdown(self, in_market, one):
         """Return the breakdown of one book."""
@@ -238,8 +239,9 @@ def _answer(outcome):
     return bytes(data)
 
 
-def _breakdown(data):
-    assessment, *middle, underlyings = decode([BREAKDOWN], data)[0]
+def to_breakdown(fields):
+    """Return a breakdown from its decoded fields."""
+    assessment, *middle, underlyings = fields
     return Breakdown(
         Assessment(*assessment), *middle, tuple(UnderlyingBreakdown(*u) for u in underlyings)
     )

@@ -2,9 +2,10 @@
 
 from itertools import product
 
+from margin import desk
+from margin.desk import BTC, ETH, USDX, WETH, wad
+
 from reference_model.types import DAY, WAD, MarginMode, Portfolio
-from tests.margin import desk
-from tests.margin.desk import BTC, ETH, USDX, WETH, wad
 
 DAYS = (30, 90)
 PRICES = {BTC: desk.BTC_PRICE, ETH: desk.ETH_PRICE}

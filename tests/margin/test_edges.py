@@ -4,10 +4,10 @@ from itertools import cycle, islice, product
 
 import numpy as np
 import pytest
+from margin import desk as books
+from margin.desk import TOKEN
 
 from reference_model.types import DAY, PPM, WAD, MarginMode, Portfolio, Scenario
-from tests.margin import desk as books
-from tests.margin.desk import TOKEN
 
 SIZES = (1, -1, WAD, -WAD, 2**95 - 1, 1 - 2**95)
 QUOTES = (0, 2**111 - 1, 1 - 2**111)

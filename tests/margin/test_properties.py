@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from margin import desk as books
+from margin import random_books
+from margin.desk import wad
 
 from reference_model.types import PPM, WAD, MarginMode, Scenario
-from tests.margin import desk as books
-from tests.margin import random_books
-from tests.margin.desk import wad
 
 COUNT = 60
 # Per account: rounding of some dozens of terms, and the kernel's bound on books below 1e7 USD.

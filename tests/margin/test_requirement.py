@@ -1,10 +1,10 @@
 """Requirements small enough to be worked out by hand."""
 
 import pytest
+from margin import desk as books
+from margin.desk import BTC, ETH, WETH, balance, book, linear, option, wad
 
 from reference_model.types import DAY, PPM, WAD, Health, MarginMode, Scenario
-from tests.margin import desk as books
-from tests.margin.desk import BTC, ETH, WETH, balance, book, linear, option, wad
 
 
 def assert_close(actual, exact):
