@@ -4,12 +4,14 @@ pragma solidity 0.8.37;
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 
 import {IMarketData} from "../interfaces/IMarketData.sol";
+import {Svi} from "../math/Svi.sol";
 
 /// @title Market data as a trusted poster sends it
 /// @notice For tests, demonstrations and testnets: one poster, no second source. What is nonsense
 /// whoever says it is refused: zero prices, discount factors above one, times ahead of the block
-/// or before what is known already, slices that admit arbitrage, a second settlement price.
-/// All values are WAD in USD, timestamps Unix seconds.
+/// or before what is known already, slices with butterfly arbitrage, slices of one underlying
+/// posted together with calendar arbitrage, a second settlement price. All values are WAD in USD,
+/// timestamps Unix seconds. The errors of slices are those of `Svi`.
 contract MarketDataFeed is IMarketData, AccessManaged {
     /// @param underlying Underlying id.
     /// @param index Index price.
@@ -132,6 +134,9 @@ contract MarketDataFeed is IMarketData, AccessManaged {
     /// @notice A slice must be of an expiry ahead of it.
     error SliceExpired(uint8 underlying, uint32 expiry, uint256 timestamp);
 
+    /// @notice Slices of one underlying are posted by expiry, so that neighbours are compared.
+    error SlicesNotAscending(uint8 underlying, uint32 expiry, uint32 previous);
+
     /// @notice The settlement price of an expiry is not known before it.
     error SettlementTooEarly(uint8 underlying, uint32 expiry, uint256 blockTimestamp);
 
@@ -142,6 +147,7 @@ contract MarketDataFeed is IMarketData, AccessManaged {
     constructor(address authority) AccessManaged(authority) {}
 
     /// @notice Posts a whole market, or any part of it: all that is given or, on an error, nothing.
+    /// @param slices Those of one underlying one after the other, by expiry.
     function post(
         SpotUpdate[] calldata spots,
         SliceUpdate[] calldata slices,
@@ -153,6 +159,7 @@ contract MarketDataFeed is IMarketData, AccessManaged {
         }
         for (uint256 i = 0; i < slices.length; ++i) {
             _postSlice(slices[i]);
+            if (i > 0) _requireCalendarFree(slices[i - 1], slices[i]);
         }
         for (uint256 i = 0; i < collateralRates.length; ++i) {
             _postCollateralRate(collateralRates[i]);
@@ -233,6 +240,7 @@ contract MarketDataFeed is IMarketData, AccessManaged {
         _requirePrice("discount", s.discount);
         if (s.discount > 1e18) revert DiscountAboveOne(s.underlying, s.expiry, s.discount);
         if (s.expiry <= s.timestamp) revert SliceExpired(s.underlying, s.expiry, s.timestamp);
+        Svi.requireButterflyFree(s.svi);
         _requireTimestamp(s.timestamp, _slices[s.underlying][s.expiry].timestamp);
         _slices[s.underlying][s.expiry] = Slice({
             forward: s.forward, discount: s.discount, timestamp: s.timestamp, svi: s.svi
@@ -260,6 +268,17 @@ contract MarketDataFeed is IMarketData, AccessManaged {
         if (known != 0) revert SettlementFinal(s.underlying, s.expiry, known, s.price);
         _settlementPrices[s.underlying][s.expiry] = s.price;
         emit SettlementPricePosted(s.underlying, s.expiry, s.price);
+    }
+
+    function _requireCalendarFree(SliceUpdate calldata near, SliceUpdate calldata far)
+        private
+        pure
+    {
+        if (near.underlying != far.underlying) return;
+        if (near.expiry >= far.expiry) {
+            revert SlicesNotAscending(far.underlying, far.expiry, near.expiry);
+        }
+        Svi.requireCalendarFree(near.svi, far.svi);
     }
 
     function _requireId(uint8 id) private pure {

@@ -1,19 +1,60 @@
 """The feed returns what was posted, refuses nonsense, and is cheap to read."""
 
 import pytest
+from ape.exceptions import TransactionError
 from eth_abi import decode
+from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
-from reverts import reverts_with
+from reverts import revert_data, reverts_with
 
 WAD = 10**18
 HOUR = 3_600
 MAX_UINT96 = 2**96 - 1
 READ_GAS_LIMIT = 400_000
-SVI = 2**255 + 12345
+
+
+def packed_svi(a, b, rho, m, sigma):
+    """Return an SVI slice as a word, each parameter in its own binary fraction."""
+    fields = ((a, 56, 0), (b, 56, 64), (rho, 30, 128), (m, 40, 160), (sigma, 40, 208))
+    bits = (64, 64, 32, 48, 48)
+    return sum(
+        (round(value * 2**scale) % 2**width) << shift
+        for (value, scale, shift), width in zip(fields, bits, strict=True)
+    )
+
+
+SVI = packed_svi(0.01, 0.1, -0.3, 0.02, 0.2)
+M_X64 = round(0.02 * 2**40) << 24
+FAR_SVI = packed_svi(0.02, 0.1, -0.3, 0.02, 0.2)
+
+
+def packed_svi(a, b, rho, m, sigma):
+    """Return an SVI slice as a word, each parameter in its own binary fraction."""
+    fields = ((a, 56, 0), (b, 56, 64), (rho, 30, 128), (m, 40, 160), (sigma, 40, 208))
+    bits = (64, 64, 32, 48, 48)
+    return sum(
+        (round(value * 2**scale) % 2**width) << shift
+        for (value, scale, shift), width in zip(fields, bits, strict=True)
+    )
+
+
+SVI = packed_svi(0.01, 0.1, -0.3, 0.02, 0.2)
+M_X64 = round(0.02 * 2**40) << 24
+FAR_SVI = packed_svi(0.02, 0.1, -0.3, 0.02, 0.2)
 
 prices = st.integers(1, MAX_UINT96)
 timestamps = st.integers(1, 10**9)
+# Gatheral and Jacquier: no butterfly arbitrage where b * (1 + abs(rho)) < 4 and b is small beside
+# sigma and the least variance.
+slices = st.builds(
+    packed_svi,
+    a=st.floats(0.1, 2),
+    b=st.floats(0, 0.1),
+    rho=st.floats(-0.5, 0.5),
+    m=st.floats(-0.1, 0.1),
+    sigma=st.floats(0.5, 2),
+)
 
 
 @pytest.fixture
@@ -102,7 +143,7 @@ def test_a_market_is_posted_whole(feed, post, now, expiry):
 
 @given(
     spot=st.tuples(prices, st.integers(0, MAX_UINT96), prices, prices, timestamps),
-    slice_=st.tuples(prices, st.integers(1, WAD), st.integers(0, 2**256 - 1), timestamps),
+    slice_=st.tuples(prices, st.integers(1, WAD), slices, timestamps),
     rate=st.tuples(prices, prices, timestamps),
 )
 def test_packing_keeps_every_value(feed, poster_of_many, spot, slice_, rate):
@@ -194,6 +235,52 @@ def test_slice_must_lie_before_its_expiry(post, now):
     post(slices=[slice_update(now - 1, now)])
     with reverts_with("SliceExpired", underlying=1, expiry=now, timestamp=now):
         post(slices=[slice_update(now, now)])
+
+
+@pytest.mark.parametrize(
+    "svi",
+    [
+        packed_svi(-0.5, 0.1, 0, 0, 0.2),  # variance below zero
+        packed_svi(0.01, 0.1, 1, 0, 0.2),  # a wing without slope
+        packed_svi(0.01, 0.1, 0, 0, 0),  # a kink
+        packed_svi(0.01, 1.6, 0.3, 0, 0.2),  # a wing steeper than 2
+    ],
+)
+def test_slice_that_is_no_smile_reverts(post, now, expiry, svi):
+    with reverts_with("InvalidSlice", svi=svi):
+        post(slices=[slice_update(now, expiry, svi=svi)])
+
+
+def test_slice_with_butterfly_arbitrage_reverts(post, now, expiry, feed, actors):
+    # Axel Vogt's example, in Gatheral and Jacquier (2014), section 5.2.
+    vogt = slice_update(now, expiry, svi=packed_svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153))
+    with pytest.raises(TransactionError) as failure:
+        feed.post.call([], [vogt], [], [], sender=actors.poster)
+    selector = keccak(text="ButterflyArbitrage(uint256,int256,int256)")[:4]
+    error = revert_data(failure.value)
+    assert error[:4] == selector
+    svi, _, density = decode(["uint256", "int256", "int256"], error[4:])
+    assert svi == vogt["svi"]
+    assert density < 0
+
+
+def test_slices_posted_together_must_not_cross(feed, post, now, expiry):
+    near = slice_update(now, expiry, svi=SVI)
+    far = slice_update(now, expiry + HOUR, svi=FAR_SVI)
+    post(slices=[near, far])
+    # The far slice is the lower one everywhere: the first point looked at is its m.
+    crossed = [near | {"svi": FAR_SVI}, far | {"svi": SVI}]
+    with reverts_with("CalendarArbitrage", near=FAR_SVI, far=SVI, kX64=M_X64):
+        post(slices=crossed)
+    post(slices=[crossed[0], crossed[1] | {"underlying": 2}])
+
+
+def test_slices_of_one_underlying_come_by_expiry(post, now, expiry):
+    near, far = slice_update(now, expiry), slice_update(now, expiry + HOUR)
+    for slices in ([far, near], [near, near]):
+        previous = slices[0]["expiry"]
+        with reverts_with("SlicesNotAscending", underlying=1, expiry=expiry, previous=previous):
+            post(slices=slices)
 
 
 def test_settlement_price_is_final_and_not_before_expiry(feed, post, now, chain):
