@@ -30,7 +30,8 @@ setup: $(VENV) $(MODULES) ## install the pinned Python and npm packages
 
 compile: $(COMPILED) ## compile the contracts
 
-test: $(COMPILED) ## run every test; ARGS="-k name" selects
+test: $(COMPILED) ## compare gas with its snapshot and run every test; ARGS="-k name" selects tests
+	$(if $(ARGS),,$(APE) run bench --check)
 	$(APE) test $(ARGS)
 
 lint: setup ## check style and import rules of Python and Solidity

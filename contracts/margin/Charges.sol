@@ -14,7 +14,8 @@ library Charges {
     uint256 private constant WAD = 1e18;
     uint256 private constant BASIS_SECONDS = 30 days;
 
-    /// @notice Cost of hedging one time bucket with another: optimal transport across time.
+    /// @notice Cost of hedging one time bucket with another: the least flow across each cut between
+    /// them, times its length.
     /// @param times Time per bucket, ascending, seconds.
     /// @param deltas Dollar delta per bucket.
     /// @param count Buckets in use.

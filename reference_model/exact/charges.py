@@ -28,8 +28,8 @@ def basis(deltas: dict[int, int], basis_rate: int, error: int, now: int) -> int:
 
     Notes
     -----
-    ``⌈κ_u·Σ_b (T_{b+1} − T_b)·flow_b / (1e18·2,592,000)⌉``: the sum of minimal flows across cuts is
-    the optimal transport cost.
+    ``⌈κ_u·Σ_b (T_{b+1} − T_b)·flow_b / (1e18·2,592,000)⌉``: the least flow across each cut
+    between buckets, times its length.
     """
     buckets = sorted({0} | deltas.keys())
     before, after = 0, sum(deltas.values())
