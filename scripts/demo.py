@@ -1,0 +1,198 @@
+"""Real books through a real crash, with a report: `ape run demo`."""
+
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import ape_test.accounts
+import click
+from ape import accounts, networks
+from ape.cli import ConnectedProviderCommand, network_option
+from ape.exceptions import ApeException
+from ape.logging import LogLevel, logger
+
+from reference_model.types import Health
+from scripts._configuration import DEFAULT_PATH, Configuration, Expiries, load_configuration
+from scripts._deployment import Deployment, deploy
+from scripts.demonstration import console, report
+from scripts.demonstration.ledger import Actors
+from scripts.demonstration.story import Play, Story
+from scripts.fuzzing import campaign, subjects
+
+OUTPUT = Path("out") / "demo"
+INTERRUPTED = 130
+
+
+class Settings(NamedTuple):
+    """How much of everything.
+
+    Attributes
+    ----------
+    hours
+        Between two steps of the market; a divisor of 48.
+    cases
+        Of the fuzz campaign, at least.
+    seed
+        Of the fuzz campaign.
+    folder
+        Where the report goes.
+    """
+
+    hours: int
+    cases: int
+    seed: int
+    folder: Path
+
+
+class Result(NamedTuple):
+    """What came of it."""
+
+    story: Story
+    fuzz: list[report.FuzzRow]
+    page: Path
+    picture: Path
+
+    @property
+    def disagreements(self) -> int:
+        """Of the models with the chain, books and cases together."""
+        return len(self.story.disagreements) + report.total(self.fuzz).disagreements
+
+
+def demonstrate(deployment: Deployment, actors: Actors, settings: Settings) -> Result:
+    """Run the whole demonstration on a fresh deployment of a local chain."""
+    started = time.perf_counter()
+    console.chapter("Books: real option chain, signed orders, one admission check per batch")
+    play = Play(deployment, actors, settings.hours)
+    story = play.story
+    play.open_books()
+    console.books(story)
+
+    console.chapter("Crash: 4 to 7 February 2026, requirement and state as prices move")
+    _crash(play)
+    click.echo(
+        f"{story.compared:,} states of accounts recomputed: {len(story.disagreements)} "
+        "disagreements with the exact model (to the wei) and the numpy model (within its bound)\n"
+        f"cash unaccounted for: {story.unaccounted_cash} wei"
+    )
+
+    console.chapter(
+        f"Fuzz: {settings.cases:,} random cases on the same chain, seed {settings.seed}"
+    )
+    fuzz = _fuzz(deployment, actors, settings)
+
+    seconds = time.perf_counter() - started
+    page, picture = report.write(story, fuzz, settings.seed, seconds, settings.folder)
+    console.chapter(f"Report: {page} and {picture}")
+    return Result(story, fuzz, page, picture)
+
+
+def configuration_without_expiries(path: Path = DEFAULT_PATH) -> Configuration:
+    """Return the configuration of a deployment to which the real expiries are added later."""
+    configuration = load_configuration(path)
+    underlyings = {
+        symbol: underlying.model_copy(update={"expiries": Expiries()})
+        for symbol, underlying in configuration.underlyings.items()
+    }
+    return configuration.model_copy(update={"underlyings": underlyings})
+
+
+def _crash(play: Play) -> None:
+    """Play the crash; ask the lens about every book that leaves the healthy state."""
+    story, asked = play.story, set()
+    console.step_header(story)
+    for step in play.crash():
+        console.step(story, step)
+        for index in range(len(story.books)):
+            if step.health(index) is not Health.HEALTHY and index not in asked:
+                asked.add(index)
+                console.what_if(play.hedge(step, index))
+    play.finish()
+
+
+def _fuzz(deployment: Deployment, actors: Actors, settings: Settings) -> list[report.FuzzRow]:
+    everything = subjects.deploy(actors.deployer, deployment)
+    kept = settings.folder / "disagreements"
+    # Sharing them out among the kinds may round half a case down for each.
+    tallies = campaign.run(everything, settings.cases + len(everything), settings.seed, kept)
+    rows = report.fuzz_rows(tallies)
+    console.fuzz([*rows, report.total(rows)])
+    if report.total(rows).cases < settings.cases:
+        raise KeyboardInterrupt
+    return rows
+
+
+@contextmanager
+def _plain_messages() -> Iterator[None]:
+    """Say what went wrong and what to do, for trouble that can be foreseen."""
+    try:
+        with logger.at_level(LogLevel.WARNING):
+            yield
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted: no report was written. Start again with `make demo`.", err=True)
+        sys.exit(INTERRUPTED)
+    except FileNotFoundError as error:
+        raise click.ClickException(
+            f"{error.filename} is missing: bring it back with `git checkout -- oracle_mock`"
+        ) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.strerror}: {error.filename or 'the chain'}") from error
+    except ApeException as error:
+        raise click.ClickException(
+            f"the chain refused: {error}\nStart again with `make demo`; if it fails again, "
+            "`make clean demo` sets everything up anew."
+        ) from error
+
+
+@click.command(cls=ConnectedProviderCommand)
+@network_option()
+@click.option(
+    "--hours",
+    type=click.Choice(["1", "2", "3", "4", "6", "12"]),
+    default="1",
+    show_default=True,
+    help="Hours between two steps of the market.",
+)
+@click.option(
+    "--cases",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Cases of the fuzz campaign.",
+)
+@click.option("--seed", type=int, help="Seed of the fuzz campaign; a new one by default.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=OUTPUT,
+    show_default=True,
+    help="Folder of the report.",
+)
+@click.option("--quick", is_flag=True, help="Steps of twelve hours and 2,000 cases.")
+def cli(hours: str, cases: int, seed: int | None, folder: Path, quick: bool) -> None:
+    """Margin real books through a real crash, fuzz the contracts, write a report."""
+    if not networks.provider.network.is_dev:
+        raise click.ClickException(
+            "the demonstration mints tokens and moves the clock: run it on a local chain, which "
+            "`ape run demo` starts by itself"
+        )
+    # ape derives the keys of its test accounts anew whenever it looks one up; they never change.
+    ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_accounts)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    settings = Settings(int(hours), cases, seed, folder)
+    if quick:
+        settings = settings._replace(hours=12, cases=2_000)
+    with _plain_messages():
+        started = time.perf_counter()
+        console.chapter("Deploy: every contract and parameter of scripts/deploy.yaml")
+        actors = Actors(*accounts.test_accounts[:4])
+        deployment = deploy(configuration_without_expiries(), actors.deployer, show_progress=True)
+        click.echo(f"MarginEngine at {deployment.margin_engine.address}")
+        result = demonstrate(deployment, actors, settings)
+        click.echo(f"{time.perf_counter() - started:.0f} seconds in all")
+    sys.exit(result.disagreements > 0)

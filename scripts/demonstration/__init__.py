@@ -1,0 +1,1 @@
+"""The demonstration: real books through a real crash, checked by the models, told on one page."""

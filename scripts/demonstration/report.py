@@ -1,0 +1,149 @@
+"""The report: one HTML page that stands alone, and one picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reference_model.types import Breakdown, Health
+from scripts.demonstration import figures
+from scripts.demonstration.ledger import WAD
+from scripts.demonstration.story import Story
+
+NAMES = {
+    Health.HEALTHY: "healthy",
+    Health.MARGIN_CALL: "margin call",
+    Health.LIQUIDATABLE: "liquidatable",
+    Health.INSOLVENT: "insolvent",
+}
+MARKET_MAKER = "market maker"
+
+
+@dataclass(frozen=True)
+class FuzzRow:
+    """Cases of one kind."""
+
+    kind: str
+    cases: int
+    errors: int
+    disagreements: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Cases per second."""
+        return self.cases / self.seconds if self.seconds else 0.0
+
+
+def fuzz_rows(tallies: Mapping[str, Any]) -> list[FuzzRow]:
+    """Sum a campaign's tallies by the first part of their names."""
+    rows: dict[str, FuzzRow] = {}
+    for name, tally in tallies.items():
+        kind = name.split(".")[0]
+        old = rows.get(kind, FuzzRow(kind, 0, 0, 0, 0.0))
+        rows[kind] = FuzzRow(
+            kind,
+            old.cases + tally.cases,
+            old.errors + tally.errors,
+            old.disagreements + len(tally.disagreements),
+            old.seconds + tally.seconds,
+        )
+    return list(rows.values())
+
+
+def total(rows: list[FuzzRow]) -> FuzzRow:
+    """Sum of all kinds."""
+    columns = ("cases", "errors", "disagreements", "seconds")
+    return FuzzRow("all", *(sum(getattr(row, column) for row in rows) for column in columns))
+
+
+def usd(value: int) -> str:
+    """Return a WAD amount in whole USD."""
+    return f"{value / WAD:,.0f}".replace("-", "−")
+
+
+def saving(breakdown: Breakdown) -> float:
+    """Return the share of the isolated initial margin that netting saves."""
+    isolated = breakdown.isolated_initial_margin
+    return 1 - netted(breakdown) / isolated if isolated else 0.0
+
+
+def netted(breakdown: Breakdown) -> int:
+    """Return the initial margin of the portfolio mode, whatever the account's mode."""
+    return min(breakdown.net_initial_margin, breakdown.isolated_initial_margin)
+
+
+def worst(story: Story, index: int) -> Health:
+    """Return the worst state a book went through."""
+    return max(step.health(index) for step in story.steps)
+
+
+def verdict(story: Story, fuzz: FuzzRow) -> list[tuple[str, str]]:
+    """Return the figures a reader should take away, and what they count."""
+    market_maker = story.gas[f"requirement of {MARKET_MAKER}"]
+    return [
+        (f"{len(story.steps) - 1} steps", "through three real days, surfaces and all"),
+        (
+            f"{story.compared:,} states of accounts",
+            f"{len(story.disagreements)} disagreements: exact model to the wei,\n"
+            "numpy model within its proven bound",
+        ),
+        (
+            f"{fuzz.cases:,} fuzz cases",
+            f"{fuzz.disagreements} disagreements on the same chain,\n"
+            f"{fuzz.errors:,} of them agreed errors",
+        ),
+        (f"{abs(story.unaccounted_cash)} wei", "of cash unaccounted for at the end"),
+        (
+            f"{market_maker / 1e6:.2f} million gas",
+            "for the requirement of the market maker,\nwho holds the other side of everything",
+        ),
+    ]
+
+
+def write(
+    story: Story, fuzz: list[FuzzRow], seed: int, seconds: float, folder: Path
+) -> tuple[Path, Path]:
+    """Write the page and the picture; return where.
+
+    Parameters
+    ----------
+    story
+        What happened.
+    fuzz
+        Results by kind of case.
+    seed
+        Of the campaign.
+    seconds
+        How long everything took.
+    folder
+        Created if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = total(fuzz)
+    facts = verdict(story, sums)
+    picture = folder / "report.png"
+    figures.page(story, facts, picture)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"usd": usd, "saving": saving, "netted": netted}
+    text = environment.get_template("report.html").render(
+        story=story,
+        figures=figures.embedded(story),
+        facts=facts,
+        fuzz=[*fuzz, sums],
+        seed=seed,
+        seconds=seconds,
+        health=NAMES,
+        worst=[worst(story, index) for index in range(len(story.books))],
+    )
+    page = folder / "report.html"
+    page.write_text(text, encoding="utf-8")
+    return page, picture
