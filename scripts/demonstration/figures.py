@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
-from reference_model.types import PPM, Breakdown, Health
+from reference_model.types import PPM, Breakdown, Health, UnderlyingBreakdown
 from scripts.demonstration.story import Story
 
 PORTFOLIO, ISOLATED, EQUITY = "#0072B2", "#E69F00", "#1a1a1a"
@@ -95,7 +95,7 @@ def prices(ax: Axes, story: Story) -> None:
         ax.plot(times, (values / values[0] - 1) * 100, dash, color=colour, lw=1.8)
         label = f"{name} {values[0]:,.0f} → {values.min():,.0f} → {values[-1]:,.0f} USD"
         ends.append(Line2D([], [], color=colour, ls=dash, lw=1.8, label=label))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:+.0f} %".replace("-", "−")))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f} %".replace("-", "−")))
     ax.set_title("The market: hourly prices of 4 to 7 February 2026")
     ax.legend(handles=ends, loc="upper right")
     _days(ax, story)
@@ -116,6 +116,18 @@ def book(ax: Axes, story: Story, index: int) -> None:
     for first, last, health in _episodes(story, index):
         ax.axvspan(first, last, color=HEALTH_COLOURS.get(health, LIQUIDATABLE), alpha=0.45, lw=0)
     ax.set_ylim(0, None)
+    for expiry in {leg.expiry for leg in story.books[index].legs if leg.expiry}:
+        if times[0] < expiry <= times[-1]:
+            ax.axvline(expiry, color="#888888", lw=1)
+            ax.text(
+                expiry,
+                0.97,
+                " settled",
+                color="#555555",
+                fontsize=9.5,
+                va="top",
+                transform=ax.get_xaxis_transform(),
+            )
     ax.set_title(story.books[index].name)
     _days(ax, story)
 
@@ -151,14 +163,14 @@ def scenarios(ax: Axes, story: Story, hedged: int, unhedged: int) -> None:
     weights = {s.price_ppm: s.weight_ppm / PPM for s in story.scenarios}
     for index, colour in ((hedged, PORTFOLIO), (unhedged, UNHEDGED)):
         part = story.opening.breakdowns[index].underlyings[0]
-        for up, dash in ((True, "-"), (False, "--")):
-            chosen = sorted(
-                (moves.index(s.price_ppm), pnl / THOUSAND)
-                for s, pnl in zip(story.scenarios, part.netted, strict=True)
-                if (s.vol_ppm > 0) is up
-            )
-            label = f"{story.books[index].name}, volatility {'up' if up else 'down'}"
-            ax.plot(*zip(*chosen, strict=True), dash, marker="o", ms=4, color=colour, label=label)
+        name = story.books[index].name
+        up, down = (_profile(story, part, moves, rise) for rise in (True, False))
+        style = {"marker": "o", "ms": 4, "color": colour}
+        if down.items() <= up.items():
+            ax.plot(up.keys(), up.values(), "-", label=f"{name}, whatever volatility", **style)
+        else:
+            ax.plot(up.keys(), up.values(), "-", label=f"{name}, volatility up", **style)
+            ax.plot(down.keys(), down.values(), "--", label=f"{name}, volatility down", **style)
         worst = story.scenarios[part.binding_scenario]
         at = moves.index(worst.price_ppm), part.netted[part.binding_scenario] / THOUSAND
         ax.plot(*at, marker="*", ms=18, color=colour, mec="white", mew=1, ls="none", zorder=5)
@@ -171,6 +183,18 @@ def scenarios(ax: Axes, story: Story, hedged: int, unhedged: int) -> None:
     ax.set_ylabel("weighted P&L, thousand USD")
     ax.set_title("Every scenario of a hedged and an unhedged book (★ binds)")
     ax.legend(loc="lower center", fontsize=9)
+
+
+def _profile(
+    story: Story, part: UnderlyingBreakdown, moves: list[int], volatility_up: bool
+) -> dict[int, float]:
+    """Profit and loss, thousand USD, by the place of the price move, ascending."""
+    chosen = {
+        moves.index(s.price_ppm): pnl / THOUSAND
+        for s, pnl in zip(story.scenarios, part.netted, strict=True)
+        if (s.vol_ppm > 0) is volatility_up
+    }
+    return dict(sorted(chosen.items()))
 
 
 def _move(move: float, weight: float) -> str:
@@ -194,7 +218,7 @@ def charges(ax: Axes, story: Story) -> None:
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, left.max() * 1.8)
     ax.set_xlabel("initial margin, thousand USD")
-    ax.set_title("What portfolio margin is made of", x=-0.02)
+    ax.set_title("Parts of portfolio margin")
     ax.legend(loc="upper right", fontsize=9.5)
 
 
@@ -213,14 +237,14 @@ def page(story: Story, facts: list[tuple[str, str]], path: Path) -> None:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12.4, 16))
         _heading(figure, 0.972, "One account, one netted requirement", SUBTITLE, 21)
-        top = figure.add_gridspec(1, 3, left=0.115, right=0.985, top=0.908, bottom=0.735)
+        top = figure.add_gridspec(1, 3, left=0.115, right=0.985, top=0.912, bottom=0.742)
         requirements(figure.add_subplot(top[0, :2]), story)
         _facts(figure.add_subplot(top[0, 2]), facts)
-        market = figure.add_gridspec(1, 1, left=0.065, right=0.985, top=0.672, bottom=0.585)
+        market = figure.add_gridspec(1, 1, left=0.065, right=0.985, top=0.682, bottom=0.592)
         prices(figure.add_subplot(market[0]), story)
         _books(figure, story)
         bottom = figure.add_gridspec(
-            1, 3, left=0.065, right=0.985, top=0.225, bottom=0.055, wspace=0.5
+            1, 3, left=0.065, right=0.985, top=0.232, bottom=0.055, wspace=0.5
         )
         scenarios(figure.add_subplot(bottom[0, :2]), story, 0, len(story.books) - 1)
         charges(figure.add_subplot(bottom[0, 2]), story)
@@ -235,15 +259,15 @@ def _heading(figure: Figure, y: float, title: str, text: str, size: int) -> None
 def _facts(ax: Axes, facts: list[tuple[str, str]]) -> None:
     ax.axis("off")
     for row, (figure, what) in enumerate(facts):
-        y = 1.05 - 1.1 * row / len(facts)
-        ax.text(0.1, y, figure, fontsize=18, weight="bold", color=PORTFOLIO, va="top")
-        ax.text(0.1, y - 0.1, what, fontsize=10, color="#444444", va="top", linespacing=1.15)
+        y = 1.06 - 1.2 * row / len(facts)
+        ax.text(0.05, y, figure, fontsize=17, weight="bold", color=PORTFOLIO, va="top")
+        ax.text(0.05, y - 0.092, what, fontsize=10, color="#444444", va="top", linespacing=1.15)
 
 
 def _books(figure: Figure, story: Story) -> None:
     """Draw the panels of all books, three in a row."""
     grid = figure.add_gridspec(
-        2, 3, left=0.065, right=0.985, top=0.508, bottom=0.285, hspace=0.42, wspace=0.18
+        2, 3, left=0.065, right=0.985, top=0.517, bottom=0.287, hspace=0.42, wspace=0.18
     )
     for index in range(len(story.books)):
         row, column = divmod(index, 3)
@@ -254,7 +278,7 @@ def _books(figure: Figure, story: Story) -> None:
     figure.legend(
         handles=book_legend(),
         loc="upper center",
-        bbox_to_anchor=(0.53, 0.553),
+        bbox_to_anchor=(0.53, 0.562),
         ncol=6,
         columnspacing=1.6,
         handlelength=2,

@@ -84,16 +84,19 @@ def verdict(story: Story, fuzz: FuzzRow) -> list[tuple[str, str]]:
     """Return the figures a reader should take away, and what they count."""
     market_maker = story.gas[f"requirement of {MARKET_MAKER}"]
     return [
-        (f"{len(story.steps) - 1} steps", "through three real days, surfaces and all"),
         (
-            f"{story.compared:,} states of accounts",
-            f"{len(story.disagreements)} disagreements: exact model to the wei,\n"
-            "numpy model within its proven bound",
+            f"{len(story.steps) - 1} steps",
+            "through three days of February 2026,\nan expiry among them",
+        ),
+        (
+            f"{story.compared:,} states",
+            f"of accounts recomputed, {len(story.disagreements)} disagreements: exact\n"
+            "model to the wei, numpy within its bound",
         ),
         (
             f"{fuzz.cases:,} fuzz cases",
             f"{fuzz.disagreements} disagreements on the same chain,\n"
-            f"{fuzz.errors:,} of them agreed errors",
+            f"{fuzz.errors:,} of the cases agreed errors",
         ),
         (f"{abs(story.unaccounted_cash)} wei", "of cash unaccounted for at the end"),
         (
