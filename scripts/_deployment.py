@@ -197,10 +197,12 @@ class _Run:
         self.account = account
         self.path = path
         self.manifest = self._known_manifest()
+        self._instances: dict[str, ContractInstance] = {}
 
     def go(self, show_progress: bool) -> Deployment:
         self._check_chain()
-        steps = tqdm(list(self._steps()), disable=not show_progress, unit="step", leave=False)
+        hidden = None if show_progress else True  # None: unless on a terminal.
+        steps = tqdm(list(self._steps()), unit="step", leave=False, disable=hidden)
         with logger.at_level(LogLevel.WARNING):
             for name, step in steps:
                 steps.set_description(name)
@@ -464,7 +466,9 @@ class _Run:
         return self.manifest.contracts[name]
 
     def _instance(self, name: str) -> ContractInstance:
-        return getattr(project, name).at(self._at(name))
+        if name not in self._instances:
+            self._instances[name] = getattr(project, name).at(self._at(name))
+        return self._instances[name]
 
     @property
     def _governance(self) -> ContractInstance:
