@@ -7,11 +7,10 @@ import {NormalCdf} from "../math/NormalCdf.sol";
 import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
 import {Svi} from "../math/Svi.sol";
 import {Transcendental} from "../math/Transcendental.sol";
+import {CaseMap} from "./CaseMap.sol";
 
 /// @title Every function of the mathematics, callable and in bulk
-/// @notice For differential tests: `map` runs one function over thousands of packed cases in one
-/// call and keeps each outcome, value or error.
-contract MathHarness {
+contract MathHarness is CaseMap {
     /// @notice Option of a `Book`; fields as in `ScenarioKernel.addOption`.
     /// @param deviationsX64 Shocked total deviation per vol class.
     struct Option {
@@ -42,42 +41,10 @@ contract MathHarness {
         uint256 errorBound;
     }
 
-    /// @dev Words of an outcome: whether the call returned, then what it returned or reverted with.
-    uint256 private constant OUTCOME_WORDS = 4;
-
     address private immutable NORMAL_TABLE;
 
     constructor() {
         NORMAL_TABLE = NormalCdf.deploy();
-    }
-
-    /// @notice Calls a function of this contract once per case.
-    /// @param words Words of arguments per case.
-    /// @param cases Arguments of all cases, one after the other.
-    /// @return outcomes Four words per case: 1 or 0 for a return or a revert, and the first 96
-    /// bytes of the data, zeros after its end.
-    function map(bytes4 selector, uint256 words, bytes calldata cases)
-        external
-        view
-        returns (bytes memory outcomes)
-    {
-        uint256 size = words * 32;
-        outcomes = new bytes(cases.length / size * OUTCOME_WORDS * 32);
-        uint256 target;
-        assembly ("memory-safe") {
-            target := add(outcomes, 32)
-        }
-        for (uint256 start; start < cases.length; start += size) {
-            (bool ok, bytes memory data) =
-                address(this).staticcall(abi.encodePacked(selector, cases[start:start + size]));
-            bytes memory padded = bytes.concat(data, new bytes(96));
-            // Every case writes its own 128 bytes of `outcomes`.
-            assembly ("memory-safe") {
-                mstore(target, ok)
-                mcopy(add(target, 32), add(padded, 32), 96)
-                target := add(target, 128)
-            }
-        }
     }
 
     /// @notice Runs whole books through the kernel.
