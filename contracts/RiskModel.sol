@@ -44,6 +44,7 @@ contract RiskModel is IRiskModel {
     using Instrument for uint128;
     using ScenarioKernel for Grid;
     using Words for uint256[];
+    using Words for int256[];
 
     uint256 private constant GROUPS = 8;
     /// @dev Underlying and expiry of a slot are above this bit.
@@ -365,7 +366,7 @@ contract RiskModel is IRiskModel {
     function _addDelta(Pass memory pass, Book memory book, int256 delta) private pure {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
-            pass.bucketDeltas[book.buckets - 1] += delta;
+            pass.bucketDeltas.increase(book.buckets - 1, delta);
             book.result.delta += delta;
             book.result.grossDelta += FixedPoint.abs(delta);
         }
@@ -382,14 +383,15 @@ contract RiskModel is IRiskModel {
             }
             uint128 instrument = slot.instrument();
             int256 strike = int256(instrument.strike());
+            bool isPut = instrument.isPut();
             int256 size = slot.size();
             // |size| < 2^95, F < 2^96, K < 2^98 and D ≤ 1e18 < 2^60.
             int256 notional =
                 FixedPoint.floorDiv(size * int256(slice.forward * slice.discount), 1e36);
             (int256 value, int256 delta, uint256 ownLoss) = OptionPricing.add(
-                slice, pass.grid.kernel, notional, uint256(strike), instrument.isPut()
+                slice, pass.grid.kernel, notional, uint256(strike), isPut
             );
-            if (instrument.isPut()) {
+            if (isPut) {
                 int256 parity = int256(slice.discount) * (int256(slice.forward) - strike);
                 value += FixedPoint.floorDiv(-size * parity, 1e36);
             }

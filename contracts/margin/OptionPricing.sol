@@ -89,7 +89,7 @@ library OptionPricing {
         if (slice.tauSeconds != 0) {
             deviationX64 = _capped(Svi.totalDeviation(slice.svi, -lnRatioX64));
         }
-        _setDeviations(slice, kernel, deviationX64);
+        _setDeviations(slice, kernel, lnRatioX64, deviationX64);
         uint256 callDeltaX64;
         (value, callDeltaX64, ownLoss) = kernel.addOption(
             notional, isPut, (strike << 64) / slice.forward, lnRatioX64, deviationX64
@@ -103,7 +103,12 @@ library OptionPricing {
         }
     }
 
-    function _setDeviations(Slice memory slice, Grid kernel, uint256 deviationX64) private pure {
+    function _setDeviations(
+        Slice memory slice,
+        Grid kernel,
+        int256 lnRatioX64,
+        uint256 deviationX64
+    ) private pure {
         uint256[] memory factors = slice.volFactorX64;
         uint256 least = slice.deviationFloorX64;
         // A deviation is at most 2^68, a factor below 2^126.
@@ -111,7 +116,8 @@ library OptionPricing {
             uint256 classes = factors.length;
             for (uint256 c; c < classes; ++c) {
                 uint256 shocked = deviationX64 * factors.word(c) >> 64;
-                kernel.setDeviation(c, _capped(shocked < least ? least : shocked));
+                if (shocked < least) shocked = least;
+                kernel.setDeviation(c, lnRatioX64, _capped(shocked));
             }
         }
     }

@@ -18,4 +18,12 @@ library Words {
             value := mload(add(add(array, 32), shl(5, i)))
         }
     }
+
+    function increase(int256[] memory array, uint256 i, int256 change) internal pure {
+        // Within the array by assumption; the sums are the caller's to bound.
+        assembly ("memory-safe") {
+            let place := add(add(array, 32), shl(5, i))
+            mstore(place, add(mload(place), change))
+        }
+    }
 }

@@ -126,14 +126,21 @@ library ScenarioKernel {
         }
     }
 
-    /// @notice Sets the shocked total deviation of a vol class for the options added next.
+    /// @notice Places the scenarios of a vol class for the option added next.
     /// @param c Index of the class.
-    /// @param deviationX64 Total deviation, at most `MAX_DEVIATION`; see `Black76.toSteps`.
-    function setDeviation(Grid grid, uint256 c, uint256 deviationX64) internal pure {
+    /// @param lnRatioX64 ln(F/K): see `Transcendental.lnRatioX64`.
+    /// @param deviationX64 Shocked total deviation, at most `MAX_DEVIATION`; see `Black76.toSteps`.
+    function setDeviation(Grid grid, uint256 c, int256 lnRatioX64, uint256 deviationX64)
+        internal
+        pure
+    {
         uint256 s = Black76.toSteps(deviationX64);
+        (int256 slope, int256 centre) = Black76.line(lnRatioX64, s);
         assembly ("memory-safe") {
             let class := add(mload(add(grid, CLASSES)), mul(c, CLASS_SIZE))
             mstore(add(class, CLASS_DEVIATION), s)
+            mstore(add(class, CLASS_SLOPE), slope)
+            mstore(add(class, CLASS_CENTRE), centre)
         }
     }
 
@@ -141,7 +148,7 @@ library ScenarioKernel {
     /// @param notional N = size * D * F, USD, signed, abs below 2^132.
     /// @param isPut Whether it is a put: the call less N * (move - K/F).
     /// @param strikeRatioX64 K/F, rounded down, below 2^162.
-    /// @param lnRatioX64 ln(F/K): see `Transcendental.lnRatioX64`.
+    /// @param lnRatioX64 ln(F/K), as given to `setDeviation`.
     /// @param deviationX64 Total deviation at market, at most `MAX_DEVIATION`.
     /// @return callX64 Value of the call per unit of D * F at market.
     /// @return callDeltaX64 N(d1) at market.
@@ -161,7 +168,6 @@ library ScenarioKernel {
         }
         (callX64, callDeltaX64) =
             Black76.unitCall(table, strikeRatioX64, lnRatioX64, deviationX64);
-        _placeClasses(grid, lnRatioX64);
         _addErrorBound(grid, notional, strikeRatioX64);
         // What the position is worth at market per unit of notional; a put without its K/F, which
         // is the same in every scenario.
@@ -214,27 +220,6 @@ library ScenarioKernel {
         unchecked {
             notional = (notional + ONE - 1) / ONE;
             return notional * KERNEL_ERROR / WAD + 1 + ROUNDING_ERROR * options;
-        }
-    }
-
-    /// @dev Where each class's scenarios fall in the table, as a line in ln(move).
-    function _placeClasses(Grid grid, int256 lnRatioX64) private pure {
-        uint256 class;
-        uint256 last;
-        assembly ("memory-safe") {
-            class := mload(add(grid, CLASSES))
-            last := mload(add(grid, SCENARIOS))
-        }
-        for (; class < last; class += CLASS_SIZE) {
-            uint256 s;
-            assembly ("memory-safe") {
-                s := mload(add(class, CLASS_DEVIATION))
-            }
-            (int256 slope, int256 centre) = Black76.line(lnRatioX64, s);
-            assembly ("memory-safe") {
-                mstore(add(class, CLASS_SLOPE), slope)
-                mstore(add(class, CLASS_CENTRE), centre)
-            }
         }
     }
 

@@ -60,7 +60,7 @@ contract MathHarness is CaseMap {
         Grid grid = _grid(NormalCdf.load(NORMAL_TABLE), book);
         Option memory o = book.options[0];
         for (uint256 c; c < book.classEnds.length; ++c) {
-            ScenarioKernel.setDeviation(grid, c, o.deviationsX64[c]);
+            ScenarioKernel.setDeviation(grid, c, o.lnRatioX64, o.deviationsX64[c]);
         }
         gasUsed = gasleft();
         ScenarioKernel.addOption(
@@ -271,7 +271,7 @@ contract MathHarness is CaseMap {
         for (uint256 i; i < options; ++i) {
             Option memory o = book.options[i];
             for (uint256 c; c < book.classEnds.length; ++c) {
-                ScenarioKernel.setDeviation(grid, c, o.deviationsX64[c]);
+                ScenarioKernel.setDeviation(grid, c, o.lnRatioX64, o.deviationsX64[c]);
             }
             (result.callsX64[i], result.deltasX64[i], result.ownLosses[i]) =
                 ScenarioKernel.addOption(

@@ -47,7 +47,10 @@ library Instrument {
 
     /// @notice Strike, USD; zero unless an option.
     function strike(uint128 instrument) internal pure returns (uint256) {
-        return uint256(uint64(instrument >> 16)) * 1e10;
+        // Below 2^98.
+        unchecked {
+            return uint256(uint64(instrument >> 16)) * 1e10;
+        }
     }
 
     /// @notice Reverts with `UnknownInstrument` unless the bits are canonical.
