@@ -224,6 +224,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     /// @inheritdoc IMarginEngine
     function accrue(uint8 underlying) external entryPoint {
         _cashState = _accruedCash();
+        _spot(underlying);
         _accruedFunding(underlying);
     }
 
@@ -519,40 +520,25 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     }
 
     function _currentFunding(uint8 underlying) private view returns (int256) {
-        (uint256 index, uint256 mark) = _spot(underlying);
-        uint256 cap = _underlyingParameters(underlying).fundingCap;
-        return _fundingAt(_markets[underlying], mark, index, cap);
-    }
-
-    function _fundingAt(MarketState storage market, uint256 mark, uint256 index, uint256 cap)
-        private
-        view
-        returns (int256)
-    {
+        MarketState storage market = _markets[underlying];
         uint256 accruedAt = market.fundingAt;
         // The first accrual only starts the clock.
-        if (accruedAt == 0) return market.fundingIndex;
-        uint256 elapsedSeconds = block.timestamp - accruedAt;
-        return Funding.accrue(market.fundingIndex, mark, index, cap, elapsedSeconds);
-    }
-
-    function _accruedFunding(uint8 underlying) private returns (uint256 mark, int256 funding) {
-        uint256 index;
-        (index, mark) = _spot(underlying);
+        if (accruedAt == 0 || accruedAt == block.timestamp) return market.fundingIndex;
+        (uint256 index, uint256 mark) = _spot(underlying);
         uint256 cap = _underlyingParameters(underlying).fundingCap;
-        funding = _accrueFunding(underlying, mark, index, cap);
+        return Funding.accrue(
+            market.fundingIndex, mark, index, cap, block.timestamp - accruedAt
+        );
     }
 
-    function _accrueFunding(uint8 underlying, uint256 mark, uint256 index, uint256 cap)
-        private
-        returns (int256 funding)
-    {
+    /// @dev The same, stored.
+    function _accruedFunding(uint8 underlying) private returns (int256 fundingIndex) {
+        fundingIndex = _currentFunding(underlying);
         MarketState storage market = _markets[underlying];
-        funding = _fundingAt(market, mark, index, cap);
-        if (market.fundingAt == block.timestamp) return funding;
-        market.fundingIndex = funding.toInt112();
+        if (market.fundingAt == block.timestamp) return fundingIndex;
+        market.fundingIndex = fundingIndex.toInt112();
         market.fundingAt = uint40(block.timestamp);
-        emit FundingAccrued(underlying, funding);
+        emit FundingAccrued(underlying, fundingIndex);
     }
 
     // ------------------------------------------------------------------------- parts of a trade
@@ -577,13 +563,9 @@ contract MarginEngine is IMarginEngine, AccessManaged {
 
     /// @dev Index for the fees, and the price at which positions are entered.
     function _priceTrade(Trade memory trade) private {
-        uint256 mark;
-        (trade.index, mark) = _spot(trade.underlying);
+        (trade.index,) = _spot(trade.underlying);
         trade.entryPrice = int256(trade.price);
-        if (trade.instrument.isPerpetual()) {
-            uint256 cap = trade.parameters.fundingCap;
-            trade.entryPrice -= _accrueFunding(trade.underlying, mark, trade.index, cap);
-        }
+        if (trade.instrument.isPerpetual()) trade.entryPrice -= _accruedFunding(trade.underlying);
     }
 
     /// @dev One side of a trade: position, premium and fee.
@@ -666,8 +648,8 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     function _accruedPrice(uint256 slot) private returns (int256 price) {
         if (slot.size() == 0) return 0;
         if (slot.instrument().isPerpetual()) {
-            (uint256 mark, int256 fundingIndex) = _accruedFunding(slot.underlying());
-            return int256(mark) - fundingIndex;
+            (, uint256 mark) = _spot(slot.underlying());
+            return int256(mark) - _accruedFunding(slot.underlying());
         }
         (uint256 forward,,,) = marketData.slice(slot.underlying(), slot.expiry());
         return int256(forward);
@@ -738,6 +720,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
 
     function _requireAdmissible(uint256 id, bool withdrew) private view {
         Account memory account = _loadAccount(id);
+        if (Admission.isCashAlone(account)) return;
         Assessment memory a = riskModel.assess(_portfolioOf(account));
         uint256 maxPriceAge = parameters.globalParameters().maxPriceAgeSeconds;
         bool stale = block.timestamp > a.oldestTimestamp + maxPriceAge;

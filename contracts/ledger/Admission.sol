@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Assessment} from "../types/Types.sol";
+import {Account, Header} from "./Accounts.sol";
 
 /// @title Who may act
 /// @notice Specification, section 11.
@@ -15,6 +16,12 @@ library Admission {
     {
         return surplus(afterwards) >= surplus(before)
             && afterwards.maintenanceMargin <= before.maintenanceMargin;
+    }
+
+    /// @notice Whether an account has cash and nothing else: it is healthy, whatever prices are.
+    function isCashAlone(Account memory account) internal pure returns (bool) {
+        Header memory header = account.header;
+        return header.cash >= 0 && header.positionCount == 0 && header.collateralBitmap == 0;
     }
 
     /// @notice E − MM.

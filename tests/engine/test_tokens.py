@@ -158,6 +158,16 @@ def test_cash_that_is_lent_cannot_leave(world, engine, trader, lender):
     world.withdraw(lender, CASH, 100)
 
 
+def test_amounts_no_token_has_are_refused_as_any_other(world, engine, trader):
+    """Above 2^192 raw units an amount is converted as that: the product would not fit a word."""
+    world.deposit(trader, CASH, 10)
+    for amount_raw in (2**192, MAX_RAW):
+        with world.refuses("InsufficientCash", requested=2**192 * 10**12, cashHeld=10 * WAD):
+            engine.withdraw(account_of(trader), CASH, amount_raw, trader, sender=trader)
+    with world.refuses("ERC20InsufficientBalance", sender=trader, balance=0, needed=MAX_RAW):
+        engine.deposit(account_of(trader), CASH, MAX_RAW, sender=trader)
+
+
 def test_cash_beyond_its_field_is_refused(project, actors, trader):
     world = World(project, actors, cash_decimals=18)
     engine, account = world.engine, account_of(trader)

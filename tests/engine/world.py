@@ -221,8 +221,8 @@ class World:
         prices = (wad(index), 0, wad(mark), wad(index), stamp)
         self.market.setSpot(underlying, prices, sender=self.admin)
 
-    def set_forward(self, expiry, price, underlying=ETH):
-        values = (wad(price), WAD, 0, self.now)
+    def set_forward(self, expiry, price, underlying=ETH, svi=0):
+        values = (wad(price), WAD, svi, self.now)
         self.market.setSlice(underlying, expiry, values, sender=self.admin)
 
     def set_rate(self, asset, rate, timestamp=None):

@@ -1,0 +1,120 @@
+"""The engine with the real risk model: it admits to the unit what the model says."""
+
+import pytest
+from ape.exceptions import ContractLogicError
+from engine.world import (
+    CASH,
+    ETH,
+    PORTFOLIO,
+    USDX,
+    WAD,
+    WETH,
+    World,
+    account_of,
+    future,
+    option,
+    perpetual,
+)
+
+from reference_model.cases import pack_svi
+
+PRICE = 2_000
+SMILE = pack_svi(0.01, 0.05, -0.2, 0.0, 0.2)
+
+
+@pytest.fixture(scope="module")
+def world(project, actors):
+    world = World(project, actors, risk_model=project.RiskModel)
+    world.set_global(maintenanceFactor=8 * WAD // 10)
+    return world
+
+
+@pytest.fixture(scope="module")
+def expiry(world):
+    expiry = world.list_expiry(days=30)
+    world.set_forward(expiry, PRICE, svi=SMILE)
+    return expiry
+
+
+@pytest.fixture
+def book(world, trader, maker, expiry):
+    """A covered call with a future on top, on collateral of two kinds."""
+    world.deposit(maker, CASH, 10**6)
+    world.deposit(trader, CASH, 3_000)
+    world.deposit(trader, WETH, 5)
+    world.deposit(trader, USDX, 1_000)
+    world.trade(maker, trader, option(expiry, 2_200), 5, 40)
+    world.trade(trader, maker, future(expiry), 2, PRICE)
+    world.trade(maker, trader, perpetual(), 1, PRICE)
+
+
+def assess(world, owner):
+    return world.risk.assess(world.engine.portfolio(account_of(owner)))
+
+
+def test_cash_leaves_down_to_the_last_unit_above_initial_margin(world, book, trader):
+    before = assess(world, trader)
+    free = before.initialEquity - before.initialMargin
+    assert free > 0
+    amount_raw = free // 10**12
+    account = account_of(trader)
+    moment = world.now  # what follows happens in one second, with no interest or funding
+    with world.refuses(
+        "BelowInitialMargin",
+        account=account,
+        initialEquity=before.initialEquity - (amount_raw + 1) * 10**12,
+        initialMargin=before.initialMargin,
+    ):
+        world.next_block_at(moment)
+        world.engine.withdraw(account, CASH, amount_raw + 1, trader, sender=trader)
+    world.next_block_at(moment)
+    world.engine.withdraw(account, CASH, amount_raw, trader, sender=trader)
+    after = assess(world, trader)
+    assert 0 <= after.initialEquity - after.initialMargin < 10**12
+
+
+def test_settlement_leaves_equity_and_margin_as_they_are(world, book, trader, maker):
+    world.set_spot(ETH, PRICE - 60)
+    for owner in (trader, maker):
+        before = assess(world, owner)
+        world.next_block_at(world.now)
+        world.engine.settle(account_of(owner), sender=world.outsider)
+        after = assess(world, owner)
+        assert after.equity == before.equity
+        assert after.maintenanceMargin == before.maintenanceMargin
+
+
+def test_between_the_margins_a_short_call_can_be_bought_back(world, trader, maker, expiry):
+    """The exemption: in distress the risk may be reduced and not increased."""
+    call = option(expiry, 2_200)
+    world.deposit(maker, CASH, 10**6)
+    world.deposit(trader, CASH, 1_100)
+    world.trade(maker, trader, call, 5, 40)
+    world.set_spot(ETH, PRICE + 70)
+    world.set_forward(expiry, PRICE + 70, svi=SMILE)
+    state = assess(world, trader)
+    assert state.equity >= state.maintenanceMargin
+    assert state.initialEquity < state.initialMargin
+    before = world.storage_roots()
+    with pytest.raises(ContractLogicError) as refused:
+        world.trade(maker, trader, call, 1, 60)
+    assert type(refused.value).__name__ == "BelowInitialMargin"
+    assert world.storage_roots() == before
+    world.trade(trader, maker, call, 1, 60)
+    assert world.position(trader, call)[0] == -4 * WAD
+
+
+def test_an_expired_book_settles_into_cash(world, book, trader, maker, expiry):
+    world.next_block_at(expiry)
+    world.set_spot(ETH, 2_300)
+    world.set_settlement(expiry, 2_300)
+    for owner in (maker, trader, maker):
+        before = assess(world, owner).equity
+        world.next_block_at(world.now)
+        world.engine.settle(account_of(owner), sender=world.outsider)
+        assert 0 <= before - assess(world, owner).equity <= 1
+    accounts = [account_of(owner) for owner in (trader, maker)]
+    assert world.position(trader, option(expiry, 2_200)) == (0, 0)
+    assert world.position(trader, future(expiry)) == (0, 0)
+    assert world.unaccounted_cash(accounts) == 0
+    assert world.engine.portfolio(accounts[0]).marginMode == PORTFOLIO
