@@ -1,4 +1,4 @@
-"""Settlement: losses before profits, pools that are short, expiry of futures and options."""
+"""Settlement: losses before profits, pools that are short, next_week of futures and options."""
 
 import pytest
 from engine.world import (
@@ -27,7 +27,7 @@ def funds(world, maker):
 
 
 @pytest.fixture
-def expiry(world):
+def next_week(world):
     return world.list_expiry(days=7)
 
 
@@ -76,12 +76,12 @@ def test_a_loss_is_paid_in_and_a_profit_paid_out(world, engine, trader, maker):
     assert world.unaccounted_cash([account_of(trader), account_of(maker)]) == 0
 
 
-def test_settling_leaves_equity_as_it_is(world, engine, trader, maker, expiry):
+def test_settling_leaves_equity_as_it_is(world, engine, trader, maker, next_week):
     world.deposit(trader, CASH, 10_000)
     world.trade(trader, maker, perpetual(), 3, PRICE)
-    world.trade(maker, trader, future(expiry), 2, PRICE + 7)
+    world.trade(maker, trader, future(next_week), 2, PRICE + 7)
     world.set_spot(ETH, PRICE, mark=PRICE - 13)
-    world.set_forward(expiry, PRICE - 31)
+    world.set_forward(next_week, PRICE - 31)
     for owner in (trader, maker):
         before = world.risk.assess(engine.portfolio(account_of(owner))).equity
         settle(world, owner)
@@ -152,16 +152,16 @@ def test_without_collateral_cash_never_falls_below_zero(world, trader, maker):
     assert pool(world) == 5_000 * WAD
 
 
-def test_losses_are_settled_before_profits(world, engine, trader, maker, expiry):
+def test_losses_are_settled_before_profits(world, engine, trader, maker, next_week):
     """The profit comes first in slot order, and is paid from the loss of the same call."""
     world.deposit(trader, CASH, 20_000)
     world.trade(trader, maker, perpetual(), 10, PRICE)
-    world.trade(maker, trader, future(expiry), 10, PRICE)
+    world.trade(maker, trader, future(next_week), 10, PRICE)
     world.set_spot(ETH, PRICE, mark=PRICE + 40)
-    world.set_forward(expiry, PRICE + 100)
+    world.set_forward(next_week, PRICE + 100)
     assert [
         (log.instrument, log.cashChange, log.pool) for log in settlements(settle(world, trader))
-    ] == [(future(expiry), -1_000 * WAD, 1_000 * WAD), (perpetual(), 400 * WAD, 600 * WAD)]
+    ] == [(future(next_week), -1_000 * WAD, 1_000 * WAD), (perpetual(), 400 * WAD, 600 * WAD)]
 
 
 def test_pools_of_different_underlyings_are_separate(world, trader, maker):
@@ -232,17 +232,17 @@ def test_when_both_close_the_loser_pays_first(world, engine, trader, maker):
     ]
 
 
-# ------------------------------------------------------------------------------------ expiry
+# ------------------------------------------------------------------------------------ next_week
 
 
-def test_futures_expire_to_the_settlement_price(world, engine, trader, maker, expiry):
+def test_futures_expire_to_the_settlement_price(world, engine, trader, maker, next_week):
     world.deposit(trader, CASH, 20_000)
-    world.trade(trader, maker, future(expiry), 4, PRICE)
-    pass_expiry(world, expiry, PRICE + 25)
+    world.trade(trader, maker, future(next_week), 4, PRICE)
+    pass_expiry(world, next_week, PRICE + 25)
     receipt = settle(world, maker)
     expired = engine.PositionExpired(
         account=account_of(maker),
-        instrument=future(expiry),
+        instrument=future(next_week),
         size=-4 * WAD,
         settlementPrice=(PRICE + 25) * WAD,
         payoff=-100 * WAD,
@@ -258,11 +258,13 @@ def test_futures_expire_to_the_settlement_price(world, engine, trader, maker, ex
 
 @pytest.mark.parametrize("is_put", [False, True])
 @pytest.mark.parametrize("settlement", [PRICE - 150, PRICE, PRICE + 150])
-def test_options_expire_to_their_intrinsic_value(world, trader, maker, expiry, is_put, settlement):
+def test_options_expire_to_their_intrinsic_value(
+    world, trader, maker, next_week, is_put, settlement
+):
     world.deposit(trader, CASH, 20_000)
-    instrument = option(expiry, PRICE, is_put)
+    instrument = option(next_week, PRICE, is_put)
     world.trade(trader, maker, instrument, 3, 60)
-    pass_expiry(world, expiry, settlement)
+    pass_expiry(world, next_week, settlement)
     settle(world, maker)
     settle(world, trader)
     payoff = 3 * max(0, (PRICE - settlement) if is_put else (settlement - PRICE))
@@ -272,31 +274,31 @@ def test_options_expire_to_their_intrinsic_value(world, trader, maker, expiry, i
     assert world.unaccounted_cash([account_of(trader), account_of(maker)]) == 0
 
 
-def test_a_payoff_the_pool_does_not_have_becomes_a_claim(world, trader, maker, expiry):
+def test_a_payoff_the_pool_does_not_have_becomes_a_claim(world, trader, maker, next_week):
     world.deposit(trader, CASH, 20_000)
-    world.trade(trader, maker, option(expiry, PRICE), 3, 60)
-    pass_expiry(world, expiry, PRICE + 100)
+    world.trade(trader, maker, option(next_week, PRICE), 3, 60)
+    pass_expiry(world, next_week, PRICE + 100)
     settle(world, trader)
     assert world.position(trader, perpetual()) == (0, 300 * WAD)
-    assert world.position(trader, option(expiry, PRICE)) == (0, 0)
+    assert world.position(trader, option(next_week, PRICE)) == (0, 0)
     settle(world, maker)
     settle(world, trader)
     assert world.cash_of(trader) == (20_000 - 180 + 300) * WAD
     assert list(world.engine.positionsOf(account_of(trader))) == []
 
 
-def test_a_payoff_joins_the_perpetual_there_is(world, engine, trader, maker, expiry):
+def test_a_payoff_joins_the_perpetual_there_is(world, engine, trader, maker, next_week):
     world.deposit(trader, CASH, 20_000)
-    world.trade(trader, maker, option(expiry, PRICE), 3, 0)
+    world.trade(trader, maker, option(next_week, PRICE), 3, 0)
     world.trade(trader, maker, perpetual(), 2, PRICE)
-    world.trade(trader, maker, option(expiry, PRICE + 1_000), 1, 0)
-    pass_expiry(world, expiry, PRICE + 100)
+    world.trade(trader, maker, option(next_week, PRICE + 1_000), 1, 0)
+    pass_expiry(world, next_week, PRICE + 100)
     settle(world, trader)
     assert len(engine.positionsOf(account_of(trader))) == 1
     assert world.position(trader, perpetual()) == (2 * WAD, (-4_000 + 300) * WAD)
 
 
-def test_payoffs_of_several_options_add_up_in_one_slot(world, engine, trader, maker, expiry):
+def test_payoffs_of_several_options_add_up_in_one_slot(world, engine, trader, maker, next_week):
     """A long strangle and a short straddle, all expired, and never a perpetual."""
     world.deposit(trader, CASH, 20_000)
     for strike, is_put, size in (
@@ -306,8 +308,8 @@ def test_payoffs_of_several_options_add_up_in_one_slot(world, engine, trader, ma
         (2_000, False, -1),
     ):
         buyer, seller = (trader, maker) if size > 0 else (maker, trader)
-        world.trade(buyer, seller, option(expiry, strike, is_put), abs(size), 0)
-    pass_expiry(world, expiry, 2_300)
+        world.trade(buyer, seller, option(next_week, strike, is_put), abs(size), 0)
+    pass_expiry(world, next_week, 2_300)
     settle(world, maker)
     settle(world, trader)
     assert world.cash_of(trader) == (20_000 + 2 * 200 - 300) * WAD
@@ -316,38 +318,40 @@ def test_payoffs_of_several_options_add_up_in_one_slot(world, engine, trader, ma
     assert engine.marketState(ETH).openInterest == 0
 
 
-def test_an_expired_position_waits_for_its_settlement_price(world, engine, trader, maker, expiry):
+def test_an_expired_position_waits_for_its_settlement_price(
+    world, engine, trader, maker, next_week
+):
     world.deposit(trader, CASH, 20_000)
-    world.trade(trader, maker, future(expiry), 4, PRICE)
-    world.trade(trader, maker, option(expiry, PRICE), 1, 0)
-    pass_expiry(world, expiry)
+    world.trade(trader, maker, future(next_week), 4, PRICE)
+    world.trade(trader, maker, option(next_week, PRICE), 1, 0)
+    pass_expiry(world, next_week)
     slots = list(engine.positionsOf(account_of(trader)))
     settle(world, trader)
     assert list(engine.positionsOf(account_of(trader))) == slots
-    world.set_settlement(expiry, PRICE + 10)
+    world.set_settlement(next_week, PRICE + 10)
     settle(world, trader)
     assert world.position(trader, perpetual()) == (0, 50 * WAD)
 
 
-def test_one_expiry_leaves_the_others_alone(world, trader, maker, expiry):
+def test_one_expiry_leaves_the_others_alone(world, trader, maker, next_week):
     later = world.list_expiry(days=14)
     world.deposit(trader, CASH, 20_000)
-    world.trade(trader, maker, option(expiry, PRICE), 1, 0)
+    world.trade(trader, maker, option(next_week, PRICE), 1, 0)
     world.trade(trader, maker, option(later, PRICE), 2, 0)
     world.trade(trader, maker, future(later), 1, PRICE)
-    pass_expiry(world, expiry, PRICE - 100)
+    pass_expiry(world, next_week, PRICE - 100)
     settle(world, trader)
-    assert world.position(trader, option(expiry, PRICE)) == (0, 0)
+    assert world.position(trader, option(next_week, PRICE)) == (0, 0)
     assert world.position(trader, option(later, PRICE)) == (2 * WAD, 0)
     assert world.position(trader, future(later)) == (WAD, -PRICE * WAD)
 
 
-def test_fractions_of_a_unit_round_against_both_sides(world, trader, maker, expiry):
+def test_fractions_of_a_unit_round_against_both_sides(world, trader, maker, next_week):
     world.set_underlying(ETH, makerFee=0, takerFee=0, fundingCap=0, lotSize=1)
     world.deposit(trader, CASH, 20_000)
     size = 3e-18  # three units, worth a fraction of one in profit
-    world.trade(trader, maker, option(expiry, PRICE), size, 0)
-    pass_expiry(world, expiry, PRICE + 0.5)
+    world.trade(trader, maker, option(next_week, PRICE), size, 0)
+    pass_expiry(world, next_week, PRICE + 0.5)
     settle(world, maker)
     settle(world, trader)
     assert world.cash_of(trader) == 20_000 * WAD + 1  # 1.5 rounded down

@@ -16,7 +16,7 @@ def funds(world, trader, maker):
 
 
 @pytest.fixture
-def expiry(world):
+def next_month(world):
     return world.list_expiry()
 
 
@@ -49,8 +49,8 @@ def test_a_perpetual_trade_moves_quotes_and_takes_fees(world, engine, trader, ma
     assert world.unaccounted_cash([account_of(trader), account_of(maker)]) == 0
 
 
-def test_an_option_trade_exchanges_its_premium(world, engine, trader, maker, expiry):
-    call = option(expiry, PRICE)
+def test_an_option_trade_exchanges_its_premium(world, engine, trader, maker, next_month):
+    call = option(next_month, PRICE)
     world.trade(trader, maker, call, 2, 150)
     assert world.position(trader, call) == (2 * WAD, 0)
     assert world.position(maker, call) == (-2 * WAD, 0)
@@ -61,12 +61,14 @@ def test_an_option_trade_exchanges_its_premium(world, engine, trader, maker, exp
     assert world.unaccounted_cash([account_of(trader), account_of(maker)]) == 0
 
 
-def test_the_fee_on_a_cheap_option_is_capped_by_its_premium(world, engine, trader, maker, expiry):
-    world.trade(trader, maker, option(expiry, PRICE), 1, 0.4)
+def test_the_fee_on_a_cheap_option_is_capped_by_its_premium(
+    world, engine, trader, maker, next_month
+):
+    world.trade(trader, maker, option(next_month, PRICE), 1, 0.4)
     maker_fee = PRICE * MAKER_FEE
     assert maker_fee > WAD // 20  # an eighth of the premium
     assert engine.cashState().fees == 2 * (WAD * 4 // 10 // 8)
-    world.trade(trader, maker, option(expiry, PRICE, is_put=True), 1, 0)
+    world.trade(trader, maker, option(next_month, PRICE, is_put=True), 1, 0)
     assert engine.cashState().fees == 2 * (WAD * 4 // 10 // 8)
 
 
@@ -92,8 +94,8 @@ def test_a_position_grows_shrinks_flips_and_goes(world, engine, trader, maker):
     assert engine.marketState(ETH).openInterest == 0
 
 
-def test_closing_settles_profit_and_loss_in_cash_at_once(world, engine, trader, maker, expiry):
-    for instrument in (perpetual(), future(expiry)):
+def test_closing_settles_profit_and_loss_in_cash_at_once(world, engine, trader, maker, next_month):
+    for instrument in (perpetual(), future(next_month)):
         before = world.cash_of(trader), world.cash_of(maker), engine.cashState().fees
         world.trade(trader, maker, instrument, 2, 2_000)
         receipt = world.trade(maker, trader, instrument, 2, 2_100)
@@ -110,18 +112,18 @@ def test_closing_settles_profit_and_loss_in_cash_at_once(world, engine, trader, 
     assert engine.marketState(ETH).pnlPool == 0
 
 
-def test_slots_of_each_instrument_are_told_apart(world, engine, trader, maker, expiry):
+def test_slots_of_each_instrument_are_told_apart(world, engine, trader, maker, next_month):
     world.set_global(maxPositions=8)
     other = world.list_expiry(days=60)
     book = [
         (perpetual(), 1),
         (perpetual(BTC), 0.01),
-        (future(expiry), 2),
+        (future(next_month), 2),
         (future(other), 3),
-        (option(expiry, PRICE), 4),
-        (option(expiry, PRICE, is_put=True), 5),
+        (option(next_month, PRICE), 4),
+        (option(next_month, PRICE, is_put=True), 5),
         (option(other, PRICE), 6),
-        (option(expiry, PRICE + 1), 7),
+        (option(next_month, PRICE + 1), 7),
     ]
     for instrument, size in book:
         price = 50_000 if instrument == perpetual(BTC) else 100 if instrument >> 80 & 1 else PRICE
@@ -133,8 +135,8 @@ def test_slots_of_each_instrument_are_told_apart(world, engine, trader, maker, e
     assert world.position(trader, option(other, PRICE + 1)) == (0, 0)
 
 
-def test_the_last_slot_moves_into_the_hole(world, engine, trader, maker, expiry):
-    calls = [option(expiry, PRICE + k) for k in range(4)]
+def test_the_last_slot_moves_into_the_hole(world, engine, trader, maker, next_month):
+    calls = [option(next_month, PRICE + k) for k in range(4)]
     for call in calls:
         world.trade(trader, maker, call, 1, 10)
     slots = list(engine.positionsOf(account_of(trader)))
@@ -142,8 +144,8 @@ def test_the_last_slot_moves_into_the_hole(world, engine, trader, maker, expiry)
     assert list(engine.positionsOf(account_of(trader))) == [slots[0], slots[3], slots[2]]
 
 
-def test_more_positions_than_allowed_are_refused(world, trader, maker, expiry):
-    calls = [option(expiry, PRICE + k) for k in range(5)]
+def test_more_positions_than_allowed_are_refused(world, trader, maker, next_month):
+    calls = [option(next_month, PRICE + k) for k in range(5)]
     for call in calls[:4]:
         world.trade(trader, maker, call, 1, 10)
     with world.refuses("TooManyPositions", account=account_of(maker), cap=4):
@@ -207,7 +209,7 @@ def test_reduce_only_admits_reduction_to_zero(world, trader, maker):
     assert world.position(trader, perpetual()) == (0, 0)
 
 
-def test_sizes_and_quotes_beyond_their_fields_are_refused(world, trader, maker, expiry):
+def test_sizes_and_quotes_beyond_their_fields_are_refused(world, trader, maker, next_month):
     world.set_underlying(ETH, openInterestCap=2**96 - 1)
     lot = WAD // 1_000
     largest = (2**95 - 1) // lot * lot
@@ -222,7 +224,7 @@ def test_sizes_and_quotes_beyond_their_fields_are_refused(world, trader, maker, 
         arguments = world.match_arguments(sell, buy)
         world.engine.matchOrders(*arguments, sender=trader)
 
-    for instrument in (perpetual(), option(expiry, PRICE)):
+    for instrument in (perpetual(), option(next_month, PRICE)):
         for size in (too_large, (2**127 - 1) // lot * lot):
             with world.refuses("PositionOverflow", instrument=instrument, value=-size):
                 match(instrument, size, 2**128 - 1)
@@ -234,7 +236,7 @@ def test_sizes_and_quotes_beyond_their_fields_are_refused(world, trader, maker, 
         account=account_of(maker),
         value=1_000_000 * WAD + amount - largest * PRICE * MAKER_FEE // WAD,
     ):
-        match(option(expiry, PRICE), largest, 2**128 - 1)
+        match(option(next_month, PRICE), largest, 2**128 - 1)
 
 
 def test_trades_within_one_instrument_leave_no_new_slots(world, trader, maker):

@@ -30,21 +30,21 @@ def world(project, actors):
 
 
 @pytest.fixture(scope="module")
-def expiry(world):
-    expiry = world.list_expiry(days=30)
-    world.set_forward(expiry, PRICE, svi=SMILE)
-    return expiry
+def month_end(world):
+    month_end = world.list_expiry(days=30)
+    world.set_forward(month_end, PRICE, svi=SMILE)
+    return month_end
 
 
 @pytest.fixture
-def book(world, trader, maker, expiry):
+def covered_book(world, trader, maker, month_end):
     """A covered call with a future on top, on collateral of two kinds."""
     world.deposit(maker, CASH, 10**6)
     world.deposit(trader, CASH, 3_000)
     world.deposit(trader, WETH, 5)
     world.deposit(trader, USDX, 1_000)
-    world.trade(maker, trader, option(expiry, 2_200), 5, 40)
-    world.trade(trader, maker, future(expiry), 2, PRICE)
+    world.trade(maker, trader, option(month_end, 2_200), 5, 40)
+    world.trade(trader, maker, future(month_end), 2, PRICE)
     world.trade(maker, trader, perpetual(), 1, PRICE)
 
 
@@ -52,7 +52,7 @@ def assess(world, owner):
     return world.risk.assess(world.engine.portfolio(account_of(owner)))
 
 
-def test_cash_leaves_down_to_the_last_unit_above_initial_margin(world, book, trader):
+def test_cash_leaves_down_to_the_last_unit_above_initial_margin(world, covered_book, trader):
     before = assess(world, trader)
     free = before.initialEquity - before.initialMargin
     assert free > 0
@@ -73,7 +73,7 @@ def test_cash_leaves_down_to_the_last_unit_above_initial_margin(world, book, tra
     assert 0 <= after.initialEquity - after.initialMargin < 10**12
 
 
-def test_settlement_leaves_equity_and_margin_as_they_are(world, book, trader, maker):
+def test_settlement_leaves_equity_and_margin_as_they_are(world, covered_book, trader, maker):
     world.set_spot(ETH, PRICE - 60)
     for owner in (trader, maker):
         before = assess(world, owner)
@@ -84,14 +84,14 @@ def test_settlement_leaves_equity_and_margin_as_they_are(world, book, trader, ma
         assert after.maintenanceMargin == before.maintenanceMargin
 
 
-def test_between_the_margins_a_short_call_can_be_bought_back(world, trader, maker, expiry):
+def test_between_the_margins_a_short_call_can_be_bought_back(world, trader, maker, month_end):
     """The exemption: in distress the risk may be reduced and not increased."""
-    call = option(expiry, 2_200)
+    call = option(month_end, 2_200)
     world.deposit(maker, CASH, 10**6)
     world.deposit(trader, CASH, 1_100)
     world.trade(maker, trader, call, 5, 40)
     world.set_spot(ETH, PRICE + 70)
-    world.set_forward(expiry, PRICE + 70, svi=SMILE)
+    world.set_forward(month_end, PRICE + 70, svi=SMILE)
     state = assess(world, trader)
     assert state.equity >= state.maintenanceMargin
     assert state.initialEquity < state.initialMargin
@@ -104,17 +104,17 @@ def test_between_the_margins_a_short_call_can_be_bought_back(world, trader, make
     assert world.position(trader, call)[0] == -4 * WAD
 
 
-def test_an_expired_book_settles_into_cash(world, book, trader, maker, expiry):
-    world.next_block_at(expiry)
+def test_an_expired_book_settles_into_cash(world, covered_book, trader, maker, month_end):
+    world.next_block_at(month_end)
     world.set_spot(ETH, 2_300)
-    world.set_settlement(expiry, 2_300)
+    world.set_settlement(month_end, 2_300)
     for owner in (maker, trader, maker):
         before = assess(world, owner).equity
         world.next_block_at(world.now)
         world.engine.settle(account_of(owner), sender=world.outsider)
         assert 0 <= before - assess(world, owner).equity <= 1
     accounts = [account_of(owner) for owner in (trader, maker)]
-    assert world.position(trader, option(expiry, 2_200)) == (0, 0)
-    assert world.position(trader, future(expiry)) == (0, 0)
+    assert world.position(trader, option(month_end, 2_200)) == (0, 0)
+    assert world.position(trader, future(month_end)) == (0, 0)
     assert world.unaccounted_cash(accounts) == 0
     assert world.engine.portfolio(accounts[0]).marginMode == PORTFOLIO
