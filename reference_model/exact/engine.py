@@ -784,6 +784,8 @@ class Engine:
 
     def _settle_slot(self, account: int, place: int, cash_change: int) -> None:
         """Add to cash what is taken from the slot's quote and the pool; all signed."""
+        if cash_change == 0:
+            return
         stored = self._account(account)
         held = list(stored.positions)
         instrument, size = slots.instrument(held[place]), slots.size(held[place])

@@ -100,20 +100,7 @@ def run(engine: Engine, action: Action) -> None:
 
 def draw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     """Draw the next action."""
-    kinds = {
-        _trade: 12,
-        _trade_again: 3,
-        _deposit: 4,
-        _withdraw: 4,
-        _settle: 3,
-        _accrue: 1,
-        _set_margin_mode: 2,
-        _set_operator: 1,
-        _cancel: 1,
-        _collect_fees: 1,
-        _batch: 2,
-    }
-    kind = choose.item([kind for kind, weight in kinds.items() for _ in range(weight)])
+    kind = choose.item([kind for kind, weight in KINDS.items() for _ in range(weight)])
     return kind(choose, engine, cast)
 
 
@@ -165,7 +152,7 @@ def _near(choose: Chooser, *guards: int) -> int:
 
 def _owner(choose: Chooser, cast: Cast, account: int) -> int:
     """Mostly the owner of the account."""
-    return choose.item((*[account >> 8] * 12, choose.item(cast.people)))
+    return choose.item((*[account >> 8 & 2**160 - 1] * 12, choose.item(cast.people)))
 
 
 def _account(choose: Chooser, cast: Cast) -> int:
@@ -197,7 +184,8 @@ def _withdraw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
         scale = 10 ** (18 - engine.settlement_token.decimals)
         parts = risk_model.assess(engine.portfolio(account), engine.market)
         free = parts.initial_equity - parts.initial_margin
-        guards = free, parts.collateral_equity, engine.state.cash_held, engine.cash_of(account)
+        equity = parts.collateral_equity
+        guards = free, equity, equity, engine.state.cash_held, engine.cash_of(account)
         amount = _near(choose, *(max(0, guard) // scale for guard in guards))
     return Action("withdraw", (_owner(choose, cast, account), account, asset, amount))
 
@@ -223,7 +211,7 @@ def _set_operator(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 
 def _cancel(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     if cast.orders and choose.integer(0, 1):
-        order = choose.item(choose.item(cast.orders))
+        order = choose.item(choose.item(cast.orders[-3:]))
         return Action("cancel_order", (_owner(choose, cast, order.account), order))
     account = _account(choose, cast)
     nonce = engine.exchange.min_nonce(account) + choose.integer(0, 2)
@@ -322,7 +310,8 @@ def _trade_again(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     filled = engine.exchange.filled(engine.exchange.hash_order(maker))
     lot = 10**15
     left = max(lot, abs(maker.size) - filled)
-    return Action("match_orders", (maker, True, taker, True, choose.item((left, left + lot, lot))))
+    size = choose.item((left, left + lot, lot))
+    return Action("match_orders", (maker, True, taker, True, size))
 
 
 def _spoil(choose: Chooser, engine: Engine, cast: Cast, action: Action) -> Action:
@@ -339,6 +328,7 @@ def _spoil(choose: Chooser, engine: Engine, cast: Cast, action: Action) -> Actio
             {"signer": operator},
             {"deadline": now - 1},
             {"nonce": max(0, engine.exchange.min_nonce(both[side].account) - 1)},
+            {"nonce": 0},
             {"price": both[side].price + 1},
             {"price": max(0, both[side].price - 1)},
             {"size": -both[side].size},
@@ -371,3 +361,19 @@ def _spoil(choose: Chooser, engine: Engine, cast: Cast, action: Action) -> Actio
     else:
         both[side] = both[side]._replace(**changes)
     return action._replace(arguments=(both["maker"], True, both["taker"], True, size))
+
+
+# How often each kind of action is drawn.
+KINDS = {
+    _trade: 12,
+    _trade_again: 3,
+    _deposit: 4,
+    _withdraw: 4,
+    _settle: 3,
+    _accrue: 1,
+    _set_margin_mode: 2,
+    _set_operator: 1,
+    _cancel: 2,
+    _collect_fees: 1,
+    _batch: 2,
+}

@@ -1,0 +1,314 @@
+"""The deployed ledger against the exact model: same actions, same outcomes, same state.
+
+After every action the two must agree to the last unit on the value or the error with all its
+arguments, on everything stored, and on portfolio and breakdown of every account.
+"""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import ape
+import pytest
+from differential.chain_ledger import ChainLedger, Owner
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from model import ledger_actions as actions
+from model import ledger_world as world
+
+from reference_model.exact import charges, fees, funding, interest, position, risk_model
+from reference_model.exact import engine as ledger
+from reference_model.exact.engine import Engine
+from reference_model.exact.fixed_point import mul_down
+from reference_model.exact.tokens import Token
+from scripts._configuration import load_configuration
+from scripts._deployment import deploy
+
+CONFIGURATION = Path(__file__).with_name("ledger.yaml")
+MINTED = 2**128
+SEEDS = (1, 10, 2, 3)
+
+
+class Drawn:
+    """Choices of Hypothesis."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self._data = data
+
+    def integer(self, low: int, high: int) -> int:
+        return self._data.draw(st.integers(low, high))
+
+    def item(self, items):
+        return self._data.draw(st.sampled_from(items))
+
+
+class Pair:
+    """A model and a deployed ledger that have been through the same."""
+
+    def __init__(self, chain: ChainLedger, engine: Engine, cast: actions.Cast) -> None:
+        self.chain, self.engine, self.cast = chain, engine, cast
+        self.seen: set[str] = set()
+        self.steps = 0
+
+    def copy(self) -> "Pair":
+        """Return a pair whose model is its own; the chain is the same."""
+        engine = Engine(
+            self.engine.market,
+            self.engine.interest_parameters,
+            self.engine.listed_expiries,
+            self.engine.settlement_token,
+            self.engine.fee_collectors,
+            self.engine.exchange.hash_order,
+        )
+        engine.state = self.engine.state.copy()
+        cast = actions.Cast(self.cast.people, self.cast.accounts, self.cast.instruments)
+        return Pair(self.chain, engine, cast)
+
+    def do(self, action: actions.Action) -> list[str]:
+        """Do an action on both sides a second after the last, and return how they differ."""
+        self._let_pass(1)
+        expected = actions.perform(self.engine, action)
+        now, is_refused = self.engine.market.now, expected is not None
+        answered = self.chain.perform(action, now, is_refused=is_refused)
+        self.seen.add(expected[0] if expected else action.name)
+        found = [] if answered == expected else [f"chain answers {answered}, model {expected}"]
+        # A refusal is seen in a call, after which the chain is as it was.
+        found += [] if is_refused else self._compare()
+        return [f"{message} after {action}" for message in found]
+
+    def post(self, choose: actions.Chooser) -> list[str]:
+        """Let time pass and prices move on both sides."""
+        before = self.engine.market
+        self.engine.market = actions.draw_market(choose, before)
+        self.chain.post(self.engine.market, before)
+        return self._compare()
+
+    def step(self, choose: actions.Chooser) -> list[str]:
+        """Do whatever is drawn."""
+        if choose.integer(0, 5) == 0:
+            return self.post(choose)
+        return self.do(actions.draw(choose, self.engine, self.cast))
+
+    def walk(self, seed: int, steps: int) -> list[str]:
+        """Return how the two differ after the first step after which they do."""
+        choose = actions.Seeded(seed)
+        for _ in range(steps):
+            found = self.step(choose)
+            if found:
+                return found
+        return []
+
+    def _let_pass(self, seconds: int) -> None:
+        market = self.engine.market
+        self.engine.market = market._replace(now=market.now + seconds)
+
+    def _compare(self) -> list[str]:
+        self.steps += 1
+        return self.chain.differences(self.engine, full=self.steps % 20 == 0)
+
+
+@pytest.fixture(scope="module")
+def deployed(project, accounts, chain):
+    """The ledger deployed from a configuration, prices posted, accounts funded."""
+    poster = accounts[0]
+    deployment = deploy(load_configuration(CONFIGURATION), poster)
+    harness = poster.deploy(project.TryMany)
+    wallet = accounts[3].deploy(project.Wallet, accounts[3])
+    owners = [
+        Owner(poster.address, poster.private_key),
+        Owner(accounts[1].address, accounts[1].private_key),
+        Owner(wallet.address, accounts[3].private_key),
+    ]
+    for owner in owners:
+        _let_send(owner, deployment)
+    return ChainLedger(deployment, harness, owners, poster), deployment, owners
+
+
+def _let_send(owner, deployment):
+    """Give an address, which may be a contract's, gas, tokens and the right to send."""
+    provider = ape.networks.provider
+    address = f"0x{owner.address:040x}"
+    provider.make_request("anvil_impersonateAccount", [address])
+    provider.make_request("anvil_setBalance", [address, hex(10**24)])
+    for token in deployment.tokens.values():
+        token.mint(address, MINTED, sender=ape.accounts.test_accounts[9])
+        data = token.approve.encode_input(deployment.margin_engine, 2**256 - 1)
+        request = {"from": address, "to": token.address, "data": data.to_0x_hex()}
+        provider.make_request("eth_sendTransaction", [request])
+
+
+@pytest.fixture(scope="module")
+def start(deployed) -> Pair:
+    """Both ledgers with cash in every account and some collateral."""
+    chain, deployment, owners = deployed
+    people = tuple(owner.address for owner in owners)
+    accounts = tuple(world.account(person, sub_id) for person in people for sub_id in (0, 1))
+    engine = world.engine(
+        _market(deployment), fee_collectors={people[0]}, hash_order=chain.hash_order
+    )
+    engine.settlement_token = Token(int(deployment.tokens["USDC"].address, 16), 6)
+    engine.state.accrued_at = deployment.margin_engine.cashState().accruedAt
+    pair = Pair(chain, engine, actions.Cast(people, accounts, world.instruments()))
+    chain.post(engine.market, engine.market)
+    for account in accounts:
+        deposit = actions.Action("deposit", (people[0], account, 0, 300_000 * 10**6))
+        pair._let_pass(1)
+        assert chain.perform(deposit, engine.market.now, is_refused=False) is None
+        actions.run(engine, deposit)
+    chain.find_headers(accounts[0], 300_000 * 10**18)
+    assert not pair._compare()
+    return pair
+
+
+def _market(deployment):
+    """The market of the model with the addresses of the deployed tokens."""
+    market = world.market()
+    symbols = {asset: symbol for symbol, asset in deployment.manifest.assets.items()}
+    return market._replace(
+        collaterals=tuple(
+            c._replace(
+                parameters=c.parameters._replace(token=deployment.tokens[symbols[c.asset]].address)
+            )
+            for c in market.collaterals
+        )
+    )
+
+
+def test_the_configuration_deploys_the_parameters_of_the_model(start, deployed):
+    parameters, market = deployed[1].parameters, start.engine.market
+    assert tuple(parameters.globalParameters()) == market.global_parameters
+    assert tuple(parameters.interestParameters()) == start.engine.interest_parameters
+    assert tuple(parameters.decorrelations()) == market.decorrelations
+    assert [tuple(s) for s in parameters.scenarios()] == list(market.scenarios)
+    for spot in market.spots:
+        assert tuple(parameters.underlyingParameters(spot.underlying)) == spot.parameters
+    for collateral in market.collaterals:
+        on_chain = parameters.collateralParameters(collateral.asset)
+        assert tuple(on_chain) == collateral.parameters
+
+
+def test_an_order_has_the_hash_of_the_specification(start, deployed):
+    exchange = ape.project.Exchange.at(start.chain.exchange)
+    order = actions.Order(2**168 - 1, 2**160 - 1, 2**128 - 1, -(2**127), 2**128 - 1, 5, 6, True)
+    struct = (order.account, f"0x{order.signer:040x}", *order[2:])
+    assert exchange.hashOrder(struct) == start.chain.hash_order(order)
+
+
+@pytest.fixture(scope="module")
+def seen() -> set[str]:
+    """Entry points that succeeded and errors met, by all walks."""
+    return set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_chain_and_model_agree_along_a_long_walk(start, seen, seed):
+    pair = start.copy()
+    assert pair.walk(seed, 300) == []
+    seen |= pair.seen
+
+
+def test_the_walks_have_met_what_matters(seen):
+    assert {
+        *("deposit", "withdraw", "match_orders", "settle", "accrue", "batch", "set_margin_mode"),
+        *("set_operator", "cancel_order", "cancel_orders_below", "collect_fees"),
+        *("BelowInitialMargin", "StalePrice", "UnrealisedProfitWithdrawal", "InsufficientCash"),
+        *("OrderOverfilled", "OrderExpired", "OrderCancelled", "OrdersDoNotMatch", "ReduceOnly"),
+        *("InvalidSignature", "NotAuthorised", "InvalidAccount", "InvalidSize", "InvalidPrice"),
+        *("InstrumentExpired", "UnknownInstrument", "TooManyPositions", "OpenInterestCap"),
+        *("PositionOverflow", "CollateralCap", "InsufficientCollateral", "InsufficientFees"),
+        *("UnknownAsset", "AssetDisabled", "MissingCollateralRate", "MissingPrice", "ZeroAmount"),
+        "Reentrancy",
+    } <= seen, "too little happened"
+
+
+class Ledgers(RuleBasedStateMachine):
+    """Whatever Hypothesis thinks of, done to both."""
+
+    start: Pair
+
+    @initialize()
+    def isolate(self):
+        self.snapshot = _snapshot()
+        self.pair = self.start.copy()
+
+    @rule(data=st.data(), kind=st.sampled_from(list(actions.KINDS)))
+    def act(self, data, kind):
+        action = kind(Drawn(data), self.pair.engine, self.pair.cast)
+        assert self.pair.do(action) == []
+
+    @rule(data=st.data())
+    def move_market(self, data):
+        assert self.pair.post(Drawn(data)) == []
+
+    def teardown(self):
+        if hasattr(self, "snapshot"):
+            _revert(self.snapshot)
+
+
+def _snapshot() -> str:
+    return ape.networks.provider.make_request("evm_snapshot", [])
+
+
+def _revert(snapshot: str) -> None:
+    ape.networks.provider.make_request("evm_revert", [snapshot])
+
+
+def test_chain_and_model_agree_on_what_hypothesis_does(start):
+    machine = type("Started", (Ledgers,), {"start": start})
+    quick = settings(
+        max_examples=20,
+        stateful_step_count=20,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine, settings=quick)
+
+
+def _shifted(held, place, slot):
+    """Close the hole by moving every later slot up."""
+    if place is None or slot:
+        REPLACE(held, place, slot)
+    else:
+        del held[place]
+
+
+def _profits_first(self, account):
+    """Settle slots in order, whether they gain or lose."""
+    for place, slot in enumerate(self._account(account).positions):
+        if not position.is_option(slot):
+            value = self._linear_value(slot)
+            (self._pay_out if value > 0 else self._pay_in)(account, place, abs(value))
+
+
+REPLACE = ledger.replace
+ROUNDED_CASH = interest.current_cash
+TWINS = {
+    "a fee that rounds down": (fees, "mul_up", mul_down),
+    "interest in favour of the debtor": (
+        interest,
+        "current_cash",
+        lambda *state: ROUNDED_CASH(*state) + 1,
+    ),
+    "amounts that round down for both": (position, "mul_to_zero", mul_down),
+    "charges that round down": (charges, "mul_div_up", lambda a, b, c: a * b // c),
+    "requirements that round down": (risk_model, "mul_up", mul_down),
+    "holes closed by shifting": (ledger, "replace", _shifted),
+    "no exemption for less risk": (ledger, "is_risk_reducing", lambda before, after: False),
+    "no admission": (Engine, "_admit", lambda self: None),
+    "funding that is never clamped": (funding, "clamp", lambda value, low, high: value),
+    "losses settled in slot order": (Engine, "_settle_linear", _profits_first),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_wrong_twin_of_the_model_is_caught(start, name):
+    with patch.object(*TWINS[name]):
+        assert any(_differs(start, seed) for seed in SEEDS), f"nobody noticed {name}"
+
+
+def _differs(start, seed) -> bool:
+    snapshot = _snapshot()
+    found = start.copy().walk(seed, 300)
+    _revert(snapshot)
+    return bool(found)
