@@ -56,7 +56,7 @@ contract RiskModel is IRiskModel {
     /// @dev Table of the normal distribution, most of a contract's size on its own.
     address private immutable NORMAL_TABLE;
 
-    /// @dev A collateral balance and what it is worth.
+    /// @dev A collateral balance with its rates, waiting for the index of its underlying.
     struct Balance {
         uint256 amount;
         uint256 rate;
@@ -66,8 +66,10 @@ contract RiskModel is IRiskModel {
 
     /// @dev What the pass over an account needs and accumulates.
     /// @param exposures Bit u is set if underlying u has a position or a balance.
+    /// @param positions Ascending, with a zero behind the last.
     /// @param balanceKeys Underlying in bits 248-255, index into `balances` below; ascending.
     /// @param bucketTimes Time buckets of the underlying at hand, with `bucketDeltas`.
+    /// @param initialValue Collateral at the worse of spot and stable price.
     /// @param errorBound Kernel error and rounding of all options, to be taken off their value.
     /// @param groupNetted Netted profit and loss per group and scenario.
     struct Pass {
@@ -95,6 +97,9 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass accumulates for one underlying.
+    /// @param buckets Time buckets in use.
+    /// @param shortSize Sum of the sizes of short options, unsigned.
+    /// @param isolated Sum of every position's own worst loss, in the kernel's `LOSS_UNIT`ths.
     /// @param errorBound Bound on the error of the options, in any scenario, value and delta.
     struct Book {
         UnderlyingParameters parameters;
