@@ -1,31 +1,48 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 import {Assessment} from "../types/Types.sol";
 import {Account, Header} from "./Accounts.sol";
 
 /// @title Who may act
 /// @notice Specification, section 11.
 library Admission {
-    /// @notice Whether an action was strictly risk-reducing: the margin surplus did not fall and
-    /// the requirement did not rise.
+    /// @notice Whether an action was strictly risk-reducing: the requirement did not rise, and
+    /// equity fell by no more than that allows.
     function isNoRiskier(Assessment memory afterwards, Assessment memory before)
         internal
         pure
         returns (bool)
     {
-        return surplus(afterwards) >= surplus(before)
-            && afterwards.maintenanceMargin <= before.maintenanceMargin;
+        return afterwards.maintenanceMargin <= before.maintenanceMargin
+            && afterwards.equity >= leastEquity(before, afterwards.maintenanceMargin);
+    }
+
+    /// @notice What must be left of equity once the requirement has fallen. Above maintenance the
+    /// surplus must not fall; below it the ratio of equity to requirement must not, or an account
+    /// could hand margin that it does not own to an accomplice, by a price far from the market.
+    /// @param before Account before.
+    /// @param maintenanceMargin Requirement now, at most the one before.
+    function leastEquity(Assessment memory before, uint256 maintenanceMargin)
+        internal
+        pure
+        returns (int256)
+    {
+        int256 equity = before.equity;
+        if (equity < 0) return equity;
+        uint256 required = before.maintenanceMargin;
+        if (uint256(equity) >= required) return equity - int256(required - maintenanceMargin);
+        // At most the equity: the fraction is at most one.
+        return int256(
+            Math.mulDiv(uint256(equity), maintenanceMargin, required, Math.Rounding.Ceil)
+        );
     }
 
     /// @notice Whether an account has cash and nothing else: it is healthy, whatever prices are.
     function isCashAlone(Account memory account) internal pure returns (bool) {
         Header memory header = account.header;
         return header.cash >= 0 && header.positionCount == 0 && header.collateralBitmap == 0;
-    }
-
-    /// @notice E − MM.
-    function surplus(Assessment memory assessment) internal pure returns (int256) {
-        return assessment.equity - int256(assessment.maintenanceMargin);
     }
 }

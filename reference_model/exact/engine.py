@@ -42,7 +42,13 @@ from reference_model.exact.errors import (
     ZeroAmount,
 )
 from reference_model.exact.exchange import Exchange, Fill, Order, any_hash
-from reference_model.exact.fixed_point import mul_down, mul_up, to_raw_up, to_wad_down
+from reference_model.exact.fixed_point import (
+    mul_div_up,
+    mul_down,
+    mul_up,
+    to_raw_up,
+    to_wad_down,
+)
 from reference_model.exact.market import MarketData, indexed
 from reference_model.exact.tokens import Token, cash_down, cash_up, require_supported
 from reference_model.types import WAD, InterestParameters, MarginMode, Market, Portfolio
@@ -819,11 +825,24 @@ def require_valid(account: int) -> None:
 
 
 def is_risk_reducing(before: risk_model.Assessment, after: risk_model.Assessment) -> bool:
-    """Whether ``E − MM`` did not fall and ``MM`` did not rise."""
-    surplus_before = before.equity - before.maintenance_margin
-    surplus_after = after.equity - after.maintenance_margin
-    no_less = surplus_after >= surplus_before
-    return no_less and after.maintenance_margin <= before.maintenance_margin
+    """Whether ``MM`` did not rise and equity fell by no more than that allows."""
+    if after.maintenance_margin > before.maintenance_margin:
+        return False
+    return after.equity >= least_equity(before, after.maintenance_margin)
+
+
+def least_equity(before: risk_model.Assessment, maintenance_margin: int) -> int:
+    """Return what must be left of equity after margin has fallen to `maintenance_margin`.
+
+    Above maintenance ``E − MM`` must not fall; below it ``E / MM`` must not, so that nothing
+    can be given away that the account does not own.
+    """
+    equity = before.equity
+    if equity < 0:
+        return equity
+    if equity >= before.maintenance_margin:
+        return equity - (before.maintenance_margin - maintenance_margin)
+    return mul_div_up(equity, maintenance_margin, before.maintenance_margin)
 
 
 def replace(held: list[int], place: int | None, slot: int) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact import risk_model
-from reference_model.exact.engine import CASH, Engine, MarketState, State
+from reference_model.exact.engine import CASH, Engine, MarketState, State, is_risk_reducing
 from reference_model.exact.fixed_point import mul_down, to_raw_up
 from reference_model.exact.market import indexed
 from reference_model.types import Market
@@ -113,12 +113,7 @@ def risk_is_admitted(engine: Engine, before: State, account: int) -> list[str]:
         engine.state = current
     old = risk_model.assess(accrued, engine.market)
     new = risk_model.assess(after, engine.market)
-    surplus = new.equity - new.maintenance_margin
-    reduced = (
-        surplus >= old.equity - old.maintenance_margin
-        and new.maintenance_margin <= old.maintenance_margin
-    )
-    if reduced or new.initial_equity >= new.initial_margin:
+    if is_risk_reducing(old, new) or new.initial_equity >= new.initial_margin:
         return []
     return [f"I5: account {account:#x} went from {old} to {new}"]
 

@@ -194,6 +194,35 @@ def test_liquidatable_accounts_may_reduce_too(world, trader, maker):
     world.trade(maker, trader, perpetual(), 5, PRICE - 600)
 
 
+@pytest.mark.parametrize(
+    "mark, size, least",
+    [
+        (1_650, 10, 1_600),  # equity 500, maintenance 2,000: all of the equity may go, no more
+        (1_650, 5, 1_600),  # half of it may go with half of the position
+        (1_650, 2, 1_600),
+        (1_600, 10, 1_600),  # nothing is left to give
+        (1_500, 10, 1_500),  # insolvent: equity may not fall at all
+        (1_500, 5, 1_500),
+    ],
+)
+def test_a_liquidatable_account_gives_away_no_more_than_it_owns(
+    world, trader, maker, mark, size, least
+):
+    """Else it would sell below the mark to an accomplice, who takes the rest from the pool."""
+    world.deposit(trader, CASH, 4_000)
+    world.trade(trader, maker, perpetual(), 10, PRICE)
+    world.set_spot(ETH, PRICE, mark=mark)
+    with world.refuses(
+        "BelowInitialMargin",
+        account=account_of(trader),
+        initialEquity=(4_000 - 10 * (PRICE - mark) - size * (mark - least + 1)) * WAD,
+        initialMargin=(4_000 - 400 * size) * WAD,
+    ):
+        world.trade(maker, trader, perpetual(), size, least - 1)
+    world.trade(maker, trader, perpetual(), size, least)
+    assert world.position(trader, perpetual())[0] == (10 - size) * WAD
+
+
 def test_between_the_margins_nothing_may_leave(world, margin_call, trader):
     """Even a withdrawal that comes with a reduction of risk."""
     with world.refuses(
