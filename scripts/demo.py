@@ -77,7 +77,8 @@ def demonstrate(deployment: Deployment, actors: Actors, settings: Settings) -> R
     click.echo(
         f"{story.compared:,} states of accounts recomputed: {len(story.disagreements)} "
         "disagreements with the exact model (to the wei) and the numpy model (within its bound)\n"
-        f"cash unaccounted for: {story.unaccounted_cash} wei"
+        f"cash unaccounted for: {story.unaccounted_cash} wei; funding paid by each long unit: "
+        + ", ".join(f"{paid:+,.2f} USD on {symbol}" for symbol, paid in story.funding.items())
     )
 
     console.chapter(
@@ -135,12 +136,17 @@ def _plain_messages() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("\nInterrupted: no report was written. Start again with `make demo`.", err=True)
         sys.exit(INTERRUPTED)
-    except FileNotFoundError as error:
-        raise click.ClickException(
-            f"{error.filename} is missing: bring it back with `git checkout -- oracle_mock`"
-        ) from error
     except OSError as error:
-        raise click.ClickException(f"{error.strerror}: {error.filename or 'the chain'}") from error
+        if error.filename is None:  # what the client of the chain raises
+            raise click.ClickException(
+                "the chain does not answer any more (was Anvil stopped?): start again with "
+                "`make demo`"
+            ) from error
+        if "oracle_mock" in str(error.filename):
+            hint = "bring the market data back with `git checkout -- oracle_mock`"
+        else:
+            hint = "choose another folder for the report with `--out`"
+        raise click.ClickException(f"{error.filename}: {error.strerror}; {hint}") from error
     except ApeException as error:
         raise click.ClickException(
             f"the chain refused: {error}\nStart again with `make demo`; if it fails again, "

@@ -19,12 +19,13 @@ def chapter(title: str) -> None:
 
 def books(story: Story) -> None:
     """Print every book's requirement in both generations."""
-    header = ("isolated", "portfolio", "saving", "equity")
+    header = ("isolated", "portfolio", "saving", "equity", "if isolated")
     click.echo(f"{'initial margin, USD':<{NAME + 4}}" + "".join(f"{h:>{COLUMN}}" for h in header))
     names = [*(book.name for book in story.books), MARKET_MAKER]
-    for name, b in zip(names, story.opening.breakdowns, strict=True):
+    rows = zip(names, story.opening.breakdowns, story.if_isolated, strict=True)
+    for name, b, alone in rows:
         cells = (usd(b.isolated_initial_margin), usd(netted(b)), f"{saving(b):.0%}")
-        cells += (usd(b.assessment.initial_equity),)
+        cells += (usd(b.assessment.initial_equity), NAMES[alone])
         click.echo(f"{name:<{NAME + 4}}" + "".join(f"{cell:>{COLUMN}}" for cell in cells))
 
 

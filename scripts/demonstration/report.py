@@ -76,7 +76,7 @@ def netted(breakdown: Breakdown) -> int:
 
 
 def worst(story: Story, index: int) -> Health:
-    """Return the worst state a book went through."""
+    """Return the worst state an account went through."""
     return max(step.health(index) for step in story.steps)
 
 
@@ -90,8 +90,8 @@ def verdict(story: Story, fuzz: FuzzRow) -> list[tuple[str, str]]:
         ),
         (
             f"{story.compared:,} states",
-            f"of accounts recomputed, {len(story.disagreements)} disagreements: exact\n"
-            "model to the wei, numpy within its bound",
+            f"of accounts, {len(story.disagreements)} disagreements: exact\n"
+            "model to the wei, numpy in its bound",
         ),
         (
             f"{fuzz.cases:,} fuzz cases",
@@ -145,7 +145,7 @@ def write(
         seed=seed,
         seconds=seconds,
         health=NAMES,
-        worst=[worst(story, index) for index in range(len(story.books))],
+        worst=[worst(story, index) for index in range(len(story.opening.breakdowns))],
     )
     page = folder / "report.html"
     page.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from ape import chain
 from oracle_mock.market import Snapshot
 from oracle_mock.pusher import Pusher
 from reference_model.exact import instrument as instruments
-from reference_model.types import Breakdown, Health, Scenario
+from reference_model.types import Breakdown, Health, MarginMode, Scenario
 from scripts._deployment import Deployment
 from scripts._orders import account_of
 from scripts.demonstration.books import BOOKS, EXPIRIES, Book
@@ -63,12 +63,16 @@ class Story:
     ----------
     steps
         The first is the state right after all books were opened.
+    if_isolated
+        State of each account then, if it chose isolated margin.
     unaccounted_cash
         What conservation of cash says is zero, WAD.
     compared, disagreements
         Breakdowns compared with both models, and what differed.
     gas
         Most gas an action of each kind took.
+    funding
+        What holding one perpetual cost, USD, by underlying.
     """
 
     books: tuple[Book, ...]
@@ -79,8 +83,10 @@ class Story:
     first_block: int = 0
     last_block: int = 0
     steps: list[Step] = field(default_factory=list)
+    if_isolated: list[Health] = field(default_factory=list)
     what_ifs: list[WhatIf] = field(default_factory=list)
     gas: dict[str, int] = field(default_factory=dict)
+    funding: dict[str, float] = field(default_factory=dict)
     unaccounted_cash: int = 0
     compared: int = 0
     disagreements: list[str] = field(default_factory=list)
@@ -113,7 +119,7 @@ class Play:
         self.pusher = Pusher(deployment.market_data, actors.deployer, self.ledger.ids)
         self.market_maker = account_of(actors.market_maker)
         self.accounts = [account_of(actors.trader, i) for i in range(len(BOOKS))]
-        self.everyone = [self.market_maker, *self.accounts]
+        self.everyone = [*self.accounts, self.market_maker]
         underlyings = deployment.parameters.underlyingParameters
         self.story = Story(
             BOOKS,
@@ -135,6 +141,8 @@ class Play:
         self.ledger.deposit(maker, self.market_maker, CASH, MARKET_MAKER_CASH)
         for account, book in zip(self.accounts, BOOKS, strict=True):
             self.ledger.open(book, account, snapshot)
+        self.ledger.measure_requirement("market maker", self.market_maker)
+        self.story.if_isolated = [self._if_isolated(account) for account in self.everyone]
         return self._observe(snapshot)
 
     def crash(self) -> Iterator[Step]:
@@ -151,9 +159,11 @@ class Play:
 
     def finish(self) -> None:
         """Settle everyone and count the cash."""
-        self.ledger.measure_requirement("market maker", self.market_maker)
         self.ledger.settle(self.everyone * 2)
         story = self.story
+        ids = self.ledger.ids.underlyings
+        engine = self.ledger.engine
+        story.funding = {s: engine.marketState(ids[s]).fundingIndex / WAD for s in UNDERLYINGS}
         story.unaccounted_cash = self.ledger.unaccounted_cash(self.everyone)
         story.last_block = chain.blocks.height
         story.gas = self.ledger.gas
@@ -176,12 +186,18 @@ class Play:
         self.story.what_ifs.append(what_if)
         return what_if
 
+    def _if_isolated(self, account: int) -> Health:
+        """Ask the lens what state an account would be in if it chose isolated margin."""
+        hypothesis = ([], [], True, MarginMode.ISOLATED)
+        _, after = call(self.ledger.deployment.margin_lens, "whatIf", account, hypothesis)
+        return Health(to_breakdown(after).health)
+
     def _push(self, snapshot: Snapshot) -> None:
         chain.pending_timestamp = snapshot.time
         self.pusher.push(snapshot)
 
     def _observe(self, snapshot: Snapshot) -> Step:
-        accounts = [*self.accounts, self.market_maker]
+        accounts = self.everyone
         breakdowns = self.ledger.breakdowns(accounts)
         market = self.witnesses.observe(snapshot)._replace(now=chain.blocks.head.timestamp)
         self.witnesses.examine(market, self.ledger.portfolios(accounts), breakdowns)
