@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ape_test.accounts
 import hypothesis
+from ape.pytest.fixtures import FixtureMap
 
 # For those who run the tests without make.
 subprocess.run([sys.executable, Path(__file__).parents[1] / ".tools/forget_stale.py"], check=True)
@@ -18,3 +19,21 @@ ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_a
 # One example may wait for a chain, so its time says nothing.
 hypothesis.settings.register_profile("chain", hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("chain")
+
+
+def fixtures_of(cls, item):
+    """Return an item's own fixtures by scope.
+
+    ape takes every fixture of that name in all the tests. Where another file gives the name to
+    one of a wider scope, a fixture of a function would run before the state it changes is saved,
+    and what it did would stay for the tests that follow.
+    """
+    fixtures = cls(item)
+    for name, definitions in item.session._fixturemanager._arg2fixturedefs.items():
+        if definitions and name in item.fixturenames:
+            own = item._fixtureinfo.name2fixturedefs.get(name, definitions)
+            fixtures[own[-1].scope].append(name)
+    return fixtures
+
+
+FixtureMap.from_test_item = classmethod(fixtures_of)
