@@ -588,6 +588,9 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             uint256 cap = parameters.globalParameters().maxPositions;
             if (count >= cap) revert TooManyPositions(account.id, cap);
         }
+        if (change.premium > 0 && change.sizeAfter > 0) {
+            TransientSnapshot.addFlags(account.id, TransientSnapshot.BOUGHT);
+        }
         uint256 fee = Fees.onNotional(FixedPoint.abs(size), trade.index, feeRate);
         if (trade.instrument.isOption()) {
             uint256 premium = FixedPoint.abs(change.premium);
@@ -713,21 +716,22 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         for (uint256 i = 0; i < accounts.length; ++i) {
             uint256 flags = TransientSnapshot.flags(accounts[i]);
             if (flags & TransientSnapshot.MUST_CHECK == 0) continue;
-            _requireAdmissible(accounts[i], flags & TransientSnapshot.WITHDREW != 0);
+            _requireAdmissible(accounts[i], flags);
         }
         TransientSnapshot.clear(accounts);
     }
 
-    function _requireAdmissible(uint256 id, bool withdrew) private view {
+    function _requireAdmissible(uint256 id, uint256 flags) private view {
         Account memory account = _loadAccount(id);
         if (Admission.isCashAlone(account)) return;
         Assessment memory a = riskModel.assess(_portfolioOf(account));
         uint256 maxPriceAge = parameters.globalParameters().maxPriceAgeSeconds;
         bool stale = block.timestamp > a.oldestTimestamp + maxPriceAge;
         bool below = a.initialEquity < a.initialMargin.toInt256();
-        bool unrealised = withdrew && a.collateralEquity < 0;
+        bool pays = flags & (TransientSnapshot.WITHDREW | TransientSnapshot.BOUGHT) != 0;
+        bool unrealised = pays && a.collateralEquity < 0;
         if (!stale && !below && !unrealised) return;
-        if (!withdrew) {
+        if (flags & TransientSnapshot.WITHDREW == 0 && !unrealised) {
             Assessment memory b = riskModel.assess(_portfolioOf(TransientSnapshot.read(id)));
             if (Admission.isNoRiskier(a, b)) return;
         }

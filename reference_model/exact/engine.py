@@ -136,6 +136,7 @@ class _Check:
     before: Account
     required: bool = False
     withdrew: bool = False
+    bought: bool = False
 
 
 class Engine:
@@ -454,7 +455,8 @@ class Engine:
 
     def _require_admitted(self, account: int, check: _Check) -> None:
         after = risk_model.assess(self.portfolio(account), self.market)
-        if not check.withdrew:
+        unrealised = (check.withdrew or check.bought) and after.collateral_equity < 0
+        if not check.withdrew and not unrealised:
             before = risk_model.assess(self.portfolio_of(check.before), self.market)
             if is_risk_reducing(before, after):
                 return
@@ -463,7 +465,7 @@ class Engine:
             raise StalePrice(account, after.oldest_timestamp, max_age)
         if after.initial_equity < after.initial_margin:
             raise BelowInitialMargin(account, after.initial_equity, after.initial_margin)
-        if check.withdrew and after.collateral_equity < 0:
+        if unrealised:
             raise UnrealisedProfitWithdrawal(account, after.collateral_equity)
 
     # ------------------------------------------------------------------------ cash and collateral
@@ -653,7 +655,8 @@ class Engine:
 
     def _trade(self, account: int, fill: Fill, size: int, fee: int, reduce_only: bool) -> None:
         """Change one party's position and cash."""
-        self._changing(account).required = True
+        check = self._changing(account)
+        check.required = True
         touched = self._touch(account)
         held = list(touched.positions)
         place = next(
@@ -664,6 +667,7 @@ class Engine:
         before, after = slots.size(old), slots.size(trade.slot)
         if reduce_only and (abs(after) >= abs(before) or after * before < 0):
             raise ReduceOnly(account, before, after)
+        check.bought = check.bought or (trade.cash_change < 0 and after > 0)
         replace(held, place, trade.slot)
         cap = self.market.global_parameters.max_positions
         if len(held) > len(touched.positions) and len(held) > cap:

@@ -118,3 +118,19 @@ def test_an_expired_book_settles_into_cash(world, covered_book, trader, maker, m
     assert world.position(trader, future(month_end)) == (0, 0)
     assert world.unaccounted_cash(accounts) == 0
     assert world.engine.portfolio(accounts[0]).marginMode == PORTFOLIO
+
+
+def test_options_are_not_bought_with_debt_that_only_they_back(world, trader, maker, month_end):
+    """Else two accounts of one owner borrow the whole pool at hardly any margin."""
+    world.set_underlying(ETH, makerFee=0, takerFee=0)
+    world.deposit(trader, CASH, 10)
+    world.deposit(maker, CASH, 1_000)
+    deep, fair = option(month_end, 9_000_000_000, True), 9_000_000_000 - PRICE
+    with world.refuses(
+        "UnrealisedProfitWithdrawal",
+        account=account_of(trader),
+        collateralEquity=(10 - fair // 1_000) * WAD,
+    ):
+        world.trade(trader, maker, deep, 0.001, fair)
+    # What collateral equity pays for may be bought, and a short may be bought back without it.
+    world.trade(trader, maker, option(month_end, PRICE, True), 0.1, 90)
