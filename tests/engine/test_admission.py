@@ -340,6 +340,25 @@ def test_a_batch_cannot_hide_a_withdrawal_behind_a_reduction(world, margin_call,
     world.batch(trader, reduction, withdrawal(world, trader, 1_000))
 
 
+def test_who_withdraws_must_be_healthy_however_much_risk_went(world, margin_call, trader, maker):
+    """Selling one unit frees 200 of maintenance margin; not even half of it may leave."""
+    orders = (
+        world.order(maker, perpetual(), 1, PRICE - 100),
+        world.order(trader, perpetual(), -1, PRICE - 100),
+    )
+    with world.refuses(
+        "BelowInitialMargin",
+        account=account_of(trader),
+        initialEquity=2_900 * WAD,
+        initialMargin=3_600 * WAD,
+    ):
+        world.batch(
+            trader,
+            ("matchOrders", world.match_arguments(*orders)),
+            withdrawal(world, trader, 100),
+        )
+
+
 @pytest.mark.parametrize("deposit_first", [True, False])
 def test_what_a_batch_deposits_counts_towards_its_exemption(
     world, margin_call, trader, maker, deposit_first
