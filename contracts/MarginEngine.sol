@@ -654,7 +654,8 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             (, uint256 mark) = _spot(slot.underlying());
             return int256(mark) - _accruedFunding(slot.underlying());
         }
-        (uint256 forward,,,) = marketData.slice(slot.underlying(), slot.expiry());
+        (uint256 index,) = _spot(slot.underlying());
+        (uint256 forward,,,) = marketData.slice(slot.underlying(), slot.expiry(), index);
         return int256(forward);
     }
 

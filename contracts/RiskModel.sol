@@ -327,7 +327,7 @@ contract RiskModel is IRiskModel {
         } else {
             uint256 timestamp;
             (slice.forward, slice.discount, slice.svi, timestamp) =
-                MARKET_DATA.slice(book.result.underlying, expiry);
+                MARKET_DATA.slice(book.result.underlying, expiry, book.index);
             _note(pass, timestamp);
             slice.tauSeconds = expiry - block.timestamp;
             pass.bucketTimes[book.buckets] = expiry;

@@ -32,11 +32,13 @@ interface IMarketData {
     /// @notice Forward market of one expiry of an underlying.
     /// @param underlying Underlying.
     /// @param expiry Expiry, seconds.
+    /// @param index Index price that `spot` gave in the same assessment; forwards may be quoted
+    /// relative to it.
     /// @return forward Forward price, above zero, below 2^96.
     /// @return discount Discount factor in (0, 1].
     /// @return svi Packed SVI slice (specification, Mathematics).
     /// @return timestamp Time of the oldest input, seconds.
-    function slice(uint8 underlying, uint32 expiry)
+    function slice(uint8 underlying, uint32 expiry, uint256 index)
         external
         view
         returns (uint256 forward, uint256 discount, uint256 svi, uint256 timestamp);

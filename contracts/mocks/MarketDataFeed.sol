@@ -187,7 +187,7 @@ contract MarketDataFeed is IMarketData, AccessManaged {
     }
 
     /// @inheritdoc IMarketData
-    function slice(uint8 underlying, uint32 expiry)
+    function slice(uint8 underlying, uint32 expiry, uint256)
         external
         view
         returns (uint256 forward, uint256 discount, uint256 svi, uint256 timestamp)

@@ -61,7 +61,7 @@ contract MarketDouble is IMarketData {
     }
 
     /// @inheritdoc IMarketData
-    function slice(uint8 underlying, uint32 expiry)
+    function slice(uint8 underlying, uint32 expiry, uint256)
         external
         view
         returns (uint256, uint256, uint256, uint256)

@@ -112,7 +112,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
     }
 
     /// @inheritdoc IMarketData
-    function slice(uint8 underlying, uint32 expiry)
+    function slice(uint8 underlying, uint32 expiry, uint256)
         external
         view
         returns (uint256, uint256, uint256, uint256)

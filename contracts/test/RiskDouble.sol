@@ -81,7 +81,7 @@ contract RiskDouble is IRiskModel {
         if (expiry <= block.timestamp) price = settled == 0 ? price : settled;
         else if (!slot.isOption()) {
             uint256 timestamp;
-            (price,,, timestamp) = marketData.slice(underlying, expiry);
+            (price,,, timestamp) = marketData.slice(underlying, expiry, price);
             _see(a, timestamp);
         }
         return Positions.payoff(slot, price);

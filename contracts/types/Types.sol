@@ -272,3 +272,31 @@ struct Fill {
     bool makerReduceOnly;
     bool takerReduceOnly;
 }
+
+/// @notice A price that N of M signers vouch for (EIP-712).
+/// @param feed Name of what is priced.
+/// @param price WAD, above zero.
+/// @param confidence Half-width of the interval, below the price.
+/// @param timestamp When it was seen, seconds.
+struct PriceReport {
+    bytes32 feed;
+    uint96 price;
+    uint96 confidence;
+    uint40 timestamp;
+}
+
+/// @notice Slices of one underlying's volatility surface (EIP-712), ascending by expiry.
+/// @param underlying Underlying.
+/// @param expiries Expiries, seconds.
+/// @param forwardRatios Forward over index of each.
+/// @param discounts Discount factor of each, at most one.
+/// @param svis Packed SVI slice of each (specification, Mathematics).
+/// @param timestamp When they were seen, seconds.
+struct SurfaceReport {
+    uint8 underlying;
+    uint32[] expiries;
+    uint64[] forwardRatios;
+    uint64[] discounts;
+    uint256[] svis;
+    uint40 timestamp;
+}

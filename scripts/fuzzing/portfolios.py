@@ -158,7 +158,7 @@ def market_of(deployment: Any) -> Market:
             for u in ids
         ),
         slices=tuple(
-            Slice(u, expiry, *feed.slice(u, expiry), feed.settlementPrice(u, expiry))
+            Slice(u, expiry, *feed.slice(u, expiry, 0), feed.settlementPrice(u, expiry))
             for u in ids
             for expiry in parameters.liveExpiries(u)
         ),

@@ -47,7 +47,7 @@ def check_feed_says(feed, snapshot):
         values = (market.index, market.confidence, market.mark, market.stable_index)
         assert tuple(feed.spot(underlying)) == (*map(to_wad, values), market.observed)
         for part in market.slices:
-            assert tuple(feed.slice(underlying, part.expiry)) == (
+            assert tuple(feed.slice(underlying, part.expiry, 0)) == (
                 to_wad(part.forward),
                 to_wad(part.discount),
                 pack_svi(part.svi),

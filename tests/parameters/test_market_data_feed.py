@@ -117,7 +117,7 @@ def test_what_was_never_posted_is_missing(feed):
     with reverts_with("MissingPrice", underlying=1, expiry=0):
         feed.spot(1)
     with reverts_with("MissingPrice", underlying=1, expiry=7):
-        feed.slice(1, 7)
+        feed.slice(1, 7, 0)
     with reverts_with("MissingCollateralRate", asset=1):
         feed.collateralRate(1)
     assert feed.settlementPrice(1, 7) == 0
@@ -128,7 +128,7 @@ def test_a_market_is_posted_whole(feed, post, now, expiry):
     settlement = {"underlying": 1, "expiry": now - 60, "price": 98_000 * WAD}
     receipt = post([spot], [slice_], [rate], [settlement])
     assert tuple(feed.spot(1)) == tuple(list(spot.values())[1:])
-    assert tuple(feed.slice(1, expiry)) == tuple(list(slice_.values())[2:])
+    assert tuple(feed.slice(1, expiry, 0)) == tuple(list(slice_.values())[2:])
     assert tuple(feed.collateralRate(1)) == tuple(list(rate.values())[1:])
     assert feed.settlementPrice(1, now - 60) == settlement["price"]
     for event, update in (
@@ -195,7 +195,7 @@ def test_confidence_may_reach_the_index_but_not_exceed_it(feed, post, now):
 
 def test_discount_may_reach_one_but_not_exceed_it(feed, post, now, expiry):
     post(slices=[slice_update(now, expiry, discount=WAD)])
-    assert feed.slice(1, expiry).discount == WAD
+    assert feed.slice(1, expiry, 0).discount == WAD
     with reverts_with("DiscountAboveOne", underlying=1, expiry=expiry, discount=WAD + 1):
         post(slices=[slice_update(now, expiry, discount=WAD + 1)])
 
