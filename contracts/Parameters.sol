@@ -77,9 +77,6 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice The collateral asset has never been listed.
     error AssetNotListed(uint8 asset);
 
-    /// @notice A value that open accounts rely on cannot change any more.
-    error FixedOnceListed(bytes32 name, uint256 current, uint256 proposed);
-
     /// @notice Open positions are multiples of the current lot size; it must be one of the new.
     error LotSizeNotDivisor(uint256 current, uint256 proposed);
 
@@ -97,9 +94,6 @@ contract Parameters is IParameters, AccessManaged {
 
     /// @notice Expiries lie on the hour.
     error ExpiryNotOnTheHour(uint32 expiry);
-
-    /// @notice All places for expiries ahead are taken.
-    error TooManyExpiries(uint8 underlying, uint256 max);
 
     /// @notice Scenarios of equal volatility move must be adjacent.
     error VolClassSplit(int32 volPpm);

@@ -15,6 +15,12 @@ interface IParameters {
     /// @notice A value is outside the range that governance may choose from.
     error ParameterOutOfRange(bytes32 name, uint256 value, uint256 min, uint256 max);
 
+    /// @notice A value that open accounts rely on cannot change any more.
+    error FixedOnceListed(bytes32 name, uint256 current, uint256 proposed);
+
+    /// @notice All places for expiries ahead are taken.
+    error TooManyExpiries(uint8 underlying, uint256 max);
+
     /// @notice Parameters common to all underlyings.
     /// @return Each with the unit its name says.
     function globalParameters() external view returns (GlobalParameters memory);

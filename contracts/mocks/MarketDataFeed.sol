@@ -125,24 +125,6 @@ contract MarketDataFeed is IMarketData, AccessManaged {
     /// @notice One USD later is worth at most one USD now.
     error DiscountAboveOne(uint8 underlying, uint32 expiry, uint256 discount);
 
-    /// @notice The input is newer than the block it is posted in.
-    error TimestampAhead(uint256 timestamp, uint256 blockTimestamp);
-
-    /// @notice The input is older than the one it would replace.
-    error TimestampBackwards(uint256 timestamp, uint256 previous);
-
-    /// @notice A slice must be of an expiry ahead of it.
-    error SliceExpired(uint8 underlying, uint32 expiry, uint256 timestamp);
-
-    /// @notice Slices of one underlying are posted by expiry, so that neighbours are compared.
-    error SlicesNotAscending(uint8 underlying, uint32 expiry, uint32 previous);
-
-    /// @notice The settlement price of an expiry is not known before it.
-    error SettlementTooEarly(uint8 underlying, uint32 expiry, uint256 blockTimestamp);
-
-    /// @notice A settlement price is final.
-    error SettlementFinal(uint8 underlying, uint32 expiry, uint256 price, uint256 proposed);
-
     /// @param authority The `AccessManager`, which names the poster.
     constructor(address authority) AccessManaged(authority) {}
 
