@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @title One source of one price
-/// @notice Assumes nothing of whoever reads it: age, sanity and agreement with other sources are the
-/// reader's to judge. Reverts if there is no price.
+/// @notice Assumes nothing of whoever reads it: age, sanity and agreement with other sources are
+/// the reader's to judge. Reverts if there is no price.
 interface IPriceSource {
     /// @notice The latest price of the source.
     /// @return price USD per unit, or a rate; WAD, above zero.

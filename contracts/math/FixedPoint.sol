@@ -125,7 +125,7 @@ library FixedPoint {
     }
 
     /// @notice Token amount as WAD, rounded down.
-    /// @param decimals At most 24.
+    /// @param decimals At most 36.
     function toWadDown(uint256 amountRaw, uint8 decimals) internal pure returns (uint256) {
         if (decimals <= 18) return amountRaw * 10 ** (18 - decimals);
         return amountRaw / 10 ** (decimals - 18);

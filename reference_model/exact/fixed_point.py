@@ -82,7 +82,7 @@ def clamp(a: int, low: int, high: int) -> int:
 
 
 def to_wad_down(amount_raw: int, decimals: int) -> int:
-    """Token amount as WAD, Down; decimals at most 24."""
+    """Token amount as WAD, Down; decimals at most 36."""
     return amount_raw * 10**_DECIMALS // 10**decimals
 
 
