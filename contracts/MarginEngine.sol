@@ -726,7 +726,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         Account memory account = _loadAccount(id);
         if (Admission.isCashAlone(account)) return;
         Assessment memory a = riskModel.assess(_portfolioOf(account));
-        uint256 maxPriceAge = parameters.globalParameters().maxPriceAgeSeconds;
+        uint256 maxPriceAge = parameters.globalParameters().openMaxAgeSeconds;
         bool stale = block.timestamp > a.oldestTimestamp + maxPriceAge;
         bool below = a.initialEquity < a.initialMargin.toInt256();
         bool pays = flags & (TransientSnapshot.WITHDREW | TransientSnapshot.BOUGHT) != 0;

@@ -38,8 +38,6 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice The only token that is cash; it cannot be a collateral asset as well.
     address public immutable SETTLEMENT_TOKEN;
 
-    /// @inheritdoc IParameters
-    address public scenarioPointer;
 
     /// @inheritdoc IParameters
     /// @dev Remains true after the expiry, so that the engine can tell expired from unknown.
@@ -48,6 +46,7 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice Asset id under which a token is listed; zero if it is not.
     mapping(address token => uint8 asset) public assetOf;
 
+    address private _scenarios;
     GlobalParameters private _global;
     InterestParameters private _interest;
     uint64[MAX_GROUP + 1] private _decorrelations;
@@ -238,19 +237,30 @@ contract Parameters is IParameters, AccessManaged {
     }
 
     /// @inheritdoc IParameters
+    function scenarioPointer() external view returns (address, uint256) {
+        return (_scenarios, 1e18);
+    }
+
+    /// @inheritdoc IParameters
+    function scanRanges(uint8 underlying) external view returns (uint256, uint256) {
+        uint256 scanRange = _underlyings[underlying].scanRange;
+        return (scanRange, scanRange);
+    }
+
+    /// @inheritdoc IParameters
     function scenarios() public view returns (Scenario[] memory list) {
-        bytes memory packed = SSTORE2.read(scenarioPointer);
-        list = new Scenario[](packed.length / 12);
+        bytes memory packed = SSTORE2.read(_scenarios);
+        list = new Scenario[](packed.length / 16);
         for (uint256 i = 0; i < list.length; ++i) {
-            uint96 word;
-            // Reads the i-th 12 bytes: `packed` holds 12 for each element of `list`, and the word
+            uint128 word;
+            // Reads the i-th 16 bytes: `packed` holds 16 for each element of `list`, and the word
             // read beyond the last of them is shifted out.
             assembly ("memory-safe") {
-                word := shr(160, mload(add(add(packed, 0x20), mul(i, 12))))
+                word := shr(128, mload(add(add(packed, 0x20), shl(4, i))))
             }
             list[i] = Scenario({
-                pricePpm: int32(uint32(word >> 64)),
-                volPpm: int32(uint32(word >> 32)),
+                pricePpm: int32(uint32(word >> 96)),
+                volPpm: int32(uint32(word >> 64)),
                 weightPpm: uint32(word)
             });
         }
@@ -307,9 +317,15 @@ contract Parameters is IParameters, AccessManaged {
         _requireInRange("volExponentShort", p.volExponentShort, 0, 1e18);
         _requireInRange("volExponentLong", p.volExponentLong, 0, 1e18);
         _requireInRange("minimumTau", p.minimumTauSeconds, 1 hours, 30 days);
-        _requireInRange("maxPriceAge", p.maxPriceAgeSeconds, 1, 1 days);
-        _requireInRange("maxPositions", p.maxPositions, 1, 128);
         _requireInRange("profitWeight", p.profitWeight, 0, 1e18);
+        _requireInRange("withdrawMaxAge", p.withdrawMaxAgeSeconds, 1, 1 days);
+        _requireInRange("openMaxAge", p.openMaxAgeSeconds, 1, 1 days);
+        _requireInRange("marginMaxAge", p.marginMaxAgeSeconds, 1, 1 days);
+        _requireInRange("liquidationMaxAge", p.liquidationMaxAgeSeconds, 1, 7 days);
+        _requireInRange("rampSeconds", p.rampSeconds, 1 hours, 30 days);
+        _requireInRange("maxPositions", p.maxPositions, 1, 128);
+        _requireInRange("riseRate", p.riseRate, 0.001e18, 2e18);
+        _requireInRange("fallRate", p.fallRate, 0.0001e18, 2e18);
         emit GlobalParametersSet(_global, p);
         _global = p;
     }
@@ -338,12 +354,12 @@ contract Parameters is IParameters, AccessManaged {
         bytes memory packed;
         for (uint256 i = 0; i < list.length; ++i) {
             Scenario memory s = list[i];
-            packed = abi.encodePacked(packed, s.pricePpm, s.volPpm, s.weightPpm);
+            packed = abi.encodePacked(packed, s.pricePpm, s.volPpm, s.weightPpm, s.weightPpm);
         }
         Scenario[] memory old;
-        if (scenarioPointer != address(0)) old = scenarios();
+        if (_scenarios != address(0)) old = scenarios();
         emit ScenariosSet(old, list);
-        scenarioPointer = SSTORE2.write(packed);
+        _scenarios = SSTORE2.write(packed);
     }
 
     function _storeUnderlying(
@@ -393,6 +409,8 @@ contract Parameters is IParameters, AccessManaged {
         _requireInRange("listed", p.listed ? 1 : 0, 1, 1);
         _requireInRange("group", p.group, 0, MAX_GROUP);
         _requireInRange("scanRange", p.scanRange, 0.001e18, 0.9e18);
+        _requireInRange("maxScanRange", p.maxScanRange, p.scanRange, 0.9e18);
+        _requireInRange("scanMultiplier", p.scanMultiplier, 0, 20e18);
         _requireInRange("volRange", p.volRange, 0, 2e18);
         _requireInRange("volFloor", p.volFloor, 0, 1e18);
         _requireInRange("basisRate", p.basisRate, 0, 0.2e18);

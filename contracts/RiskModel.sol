@@ -153,7 +153,8 @@ contract RiskModel is IRiskModel {
         result = pass.result;
         result.assessment.oldestTimestamp = block.timestamp;
         pass.globals = PARAMETERS.globalParameters();
-        pass.grid = ScenarioGrids.load(PARAMETERS.scenarioPointer(), NORMAL_TABLE);
+        (address pointer, uint256 progress) = PARAMETERS.scenarioPointer();
+        pass.grid = ScenarioGrids.load(pointer, progress, NORMAL_TABLE);
         pass.openInterest = portfolio.openInterest;
         _loadPositions(pass, portfolio.positions);
         _loadBalances(pass, portfolio.collateral);

@@ -113,10 +113,16 @@ class GlobalParameters(NamedTuple):
     vol_exponent_short: int
     vol_exponent_long: int
     minimum_tau_seconds: int
-    max_price_age_seconds: int
-    max_positions: int
     profit_weight: int
     profit_cap: int
+    withdraw_max_age_seconds: int
+    open_max_age_seconds: int
+    margin_max_age_seconds: int
+    liquidation_max_age_seconds: int
+    ramp_seconds: int
+    max_positions: int
+    rise_rate: int
+    fall_rate: int
 
 
 class Scenario(NamedTuple):
@@ -134,21 +140,23 @@ class UnderlyingParameters(NamedTuple):
     reduce_only: bool
     group: int
     scan_range: int
+    max_scan_range: int
+    scan_multiplier: int
     vol_range: int
     vol_floor: int
     basis_rate: int
     short_option_rate: int
     concentration_rate: int
+    depth: int
+    oi_lower: int
+    oi_upper: int
     max_oi_multiplier: int
+    open_interest_cap: int
     funding_cap: int
     maker_fee: int
     taker_fee: int
     option_fee_cap: int
     lot_size: int
-    depth: int
-    oi_lower: int
-    oi_upper: int
-    open_interest_cap: int
 
 
 class CollateralParameters(NamedTuple):
@@ -219,11 +227,11 @@ class Market(NamedTuple):
     collaterals: tuple[Collateral, ...]
 
     def packed_scenarios(self) -> bytes:
-        """Scenarios as the contracts store them: 12 bytes each, big-endian."""
+        """Scenarios as the contracts store them: 16 bytes each, big-endian; no weight moves."""
         return b"".join(
             field.to_bytes(4, "big", signed=signed)
-            for scenario in self.scenarios
-            for field, signed in zip(scenario, (True, True, False), strict=True)
+            for price, vol, weight in self.scenarios
+            for field, signed in ((price, True), (vol, True), (weight, False), (weight, False))
         )
 
     def case(self) -> tuple:

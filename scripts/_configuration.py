@@ -156,10 +156,16 @@ class GlobalParameters(_Section):
     vol_exponent_short: Share
     vol_exponent_long: Share
     minimum_tau: _integer(HOUR, 30 * DAY)
-    max_price_age: _integer(1, DAY)
-    max_positions: _integer(1, 128)
     profit_weight: Share
     profit_cap: Amount
+    withdraw_max_age: _integer(1, DAY)
+    open_max_age: _integer(1, DAY)
+    margin_max_age: _integer(1, DAY)
+    liquidation_max_age: _integer(1, 7 * DAY)
+    ramp_seconds: _integer(HOUR, 30 * DAY)
+    max_positions: _integer(1, 128)
+    rise_rate: _decimal("0.001", "2")
+    fall_rate: _decimal("0.0001", "2")
 
     @model_validator(mode="after")
     def _factors_are_ordered(self) -> "GlobalParameters":
@@ -173,9 +179,14 @@ class GlobalParameters(_Section):
             **self.wads("maintenance_factor", "initial_factor"),
             **self.wads("vol_exponent_short", "vol_exponent_long"),
             "minimumTauSeconds": self.minimum_tau,
-            "maxPriceAgeSeconds": self.max_price_age,
-            "maxPositions": self.max_positions,
             **self.wads("profit_weight", "profit_cap"),
+            "withdrawMaxAgeSeconds": self.withdraw_max_age,
+            "openMaxAgeSeconds": self.open_max_age,
+            "marginMaxAgeSeconds": self.margin_max_age,
+            "liquidationMaxAgeSeconds": self.liquidation_max_age,
+            "rampSeconds": self.ramp_seconds,
+            "maxPositions": self.max_positions,
+            **self.wads("rise_rate", "fall_rate"),
         }
 
 
@@ -232,6 +243,8 @@ class UnderlyingParameters(_Section):
     id: _integer(1, 255)
     group: _integer(0, 7)
     scan_range: _decimal("0.001", "0.9")
+    max_scan_range: _decimal("0.001", "0.9")
+    scan_multiplier: _decimal("0", "20")
     vol_range: _decimal("0", "2")
     vol_floor: Share
     basis_rate: _decimal("0", "0.2")
@@ -251,9 +264,11 @@ class UnderlyingParameters(_Section):
     expiries: Expiries = Expiries()
 
     @model_validator(mode="after")
-    def _open_interest_bounds_are_ordered(self) -> "UnderlyingParameters":
+    def _bounds_are_ordered(self) -> "UnderlyingParameters":
         if self.oi_lower >= self.oi_upper:
             raise ValueError("oiLower must be below oiUpper")
+        if self.scan_range > self.max_scan_range:
+            raise ValueError("scanRange must not be above maxScanRange")
         return self
 
     def struct(self) -> dict[str, int | bool]:

@@ -6,9 +6,10 @@ import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {NormalCdf} from "../math/NormalCdf.sol";
 import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
+import {Ramp} from "./Ramp.sol";
 
 /// @notice The scenarios of governance, with the kernel's grid for the underlying at hand.
-/// @param packed As in `IParameters.scenarioPointer`.
+/// @param packed As in `IParameters.scenarioPointer`, with the weight in force in the place of both.
 /// @param count Number of scenarios.
 /// @param classVolPpm Volatility move per vol class, in vol ranges.
 /// @param kernel Grid the kernel accumulates in.
@@ -28,8 +29,9 @@ library ScenarioGrids {
 
     /// @notice Reads the scenarios once for an account.
     /// @param pointer Data contract (`IParameters.scenarioPointer`).
+    /// @param progress How far the weights are on their way, WAD.
     /// @param normalTable Result of `NormalCdf.deploy`.
-    function load(address pointer, address normalTable)
+    function load(address pointer, uint256 progress, address normalTable)
         internal
         view
         returns (ScenarioGrid memory grid)
@@ -37,13 +39,13 @@ library ScenarioGrids {
         // Counts are below 2^12; abs(x) < 2^31 and R < 2^64 make products below 2^160.
         unchecked {
             grid.packed = SSTORE2.read(pointer);
-            uint256 count = grid.packed.length / 12;
+            uint256 count = grid.packed.length / 16;
             grid.count = count;
             int256[] memory volPpm = new int256[](count);
             uint256[] memory ends = new uint256[](count);
             uint256 classes;
             for (uint256 j; j < count; ++j) {
-                int256 vol = int32(uint32(_word(grid.packed, j) >> 32));
+                int256 vol = int32(uint32(_ramp(grid.packed, j, progress) >> 64));
                 if (classes == 0 || volPpm[classes - 1] != vol) volPpm[classes++] = vol;
                 ends[classes - 1] = j + 1;
             }
@@ -66,19 +68,34 @@ library ScenarioGrids {
             for (uint256 j; j < grid.count; ++j) {
                 uint256 word = _word(grid.packed, j);
                 // abs(x) < 2^31 and R < 2^64, so the product stays below 2^159.
-                int256 shift = int256(int32(uint32(word >> 64))) * int256(scanRange) * ONE;
-            int256 change = FixedPoint.floorDiv(shift, 1e24);
+                int256 shift = int256(int32(uint32(word >> 96))) * int256(scanRange) * ONE;
+                int256 change = FixedPoint.floorDiv(shift, 1e24);
                 if (change < LEAST_MOVE - ONE) change = LEAST_MOVE - ONE;
                 grid.kernel.setScenario(j, uint256(ONE + change), uint32(word));
             }
         }
     }
 
-    /// @dev The three fields of scenario j in the low 96 bits.
-    function _word(bytes memory packed, uint256 j) private pure returns (uint256 word) {
-        // j < count: the last of its twelve bytes is within `packed`.
+    /// @dev Puts the weight in force into scenario j.
+    function _ramp(bytes memory packed, uint256 j, uint256 progress)
+        private
+        pure
+        returns (uint256 word)
+    {
+        word = _word(packed, j);
+        uint256 weight = Ramp.between(uint32(word >> 32), uint32(word), progress, 1e18);
+        // The last four of the sixteen bytes of `_word`.
         assembly ("memory-safe") {
-            word := shr(160, mload(add(add(packed, 32), mul(j, 12))))
+            let place := add(add(packed, 16), shl(4, j))
+            mstore(place, or(shl(32, shr(32, mload(place))), weight))
+        }
+    }
+
+    /// @dev The four fields of scenario j in the low 128 bits.
+    function _word(bytes memory packed, uint256 j) private pure returns (uint256 word) {
+        // j < count: the last of its sixteen bytes is within `packed`.
+        assembly ("memory-safe") {
+            word := shr(128, mload(add(add(packed, 32), shl(4, j))))
         }
     }
 }

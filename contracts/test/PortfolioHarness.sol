@@ -60,7 +60,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
 
     IRiskModel public immutable riskModel = new RiskModel(IParameters(this), IMarketData(this));
 
-    address public scenarioPointer;
+    address private _scenarios;
     GlobalParameters private _global;
     uint64[8] private _decorrelations;
     mapping(uint8 underlying => UnderlyingCase) private _underlyings;
@@ -87,7 +87,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
     function setMarket(MarketCase calldata market) public {
         _global = market.global;
         _decorrelations = market.decorrelations;
-        scenarioPointer = SSTORE2.write(market.scenarios);
+        _scenarios = SSTORE2.write(market.scenarios);
         for (uint256 i = 0; i < market.underlyings.length; ++i) {
             _underlyings[market.underlyings[i].underlying] = market.underlyings[i];
         }
@@ -140,16 +140,21 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
     }
 
     /// @inheritdoc IParameters
+    function scenarioPointer() external view returns (address, uint256) {
+        return (_scenarios, 1e18);
+    }
+
+    /// @inheritdoc IParameters
     function scenarios() external view returns (Scenario[] memory list) {
-        bytes memory packed = SSTORE2.read(scenarioPointer);
-        list = new Scenario[](packed.length / 12);
+        bytes memory packed = SSTORE2.read(_scenarios);
+        list = new Scenario[](packed.length / 16);
         for (uint256 i = 0; i < list.length; ++i) {
-            uint96 word;
-            // The i-th 12 bytes of `packed`, which has at least 12·(i + 1).
+            uint128 word;
+            // The i-th 16 bytes of `packed`, which has at least 16·(i + 1).
             assembly ("memory-safe") {
-                word := shr(160, mload(add(add(packed, 0x20), mul(i, 12))))
+                word := shr(128, mload(add(add(packed, 0x20), shl(4, i))))
             }
-            list[i] = Scenario(int32(uint32(word >> 64)), int32(uint32(word >> 32)), uint32(word));
+            list[i] = Scenario(int32(uint32(word >> 96)), int32(uint32(word >> 64)), uint32(word));
         }
     }
 
@@ -165,6 +170,12 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         returns (UnderlyingParameters memory)
     {
         return _underlyings[underlying].parameters;
+    }
+
+    /// @inheritdoc IParameters
+    function scanRanges(uint8 underlying) external view returns (uint256, uint256) {
+        uint256 scanRange = _underlyings[underlying].parameters.scanRange;
+        return (scanRange, scanRange);
     }
 
     /// @inheritdoc IParameters

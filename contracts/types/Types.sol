@@ -137,16 +137,37 @@ struct Order {
 }
 
 /// @notice Parameters of risk common to all underlyings (specification, section 13).
+/// @param maintenanceFactor Maintenance margin per scenario risk.
+/// @param initialFactor Initial margin per scenario risk.
+/// @param volExponentShort Exponent of volatility moves below 30 days.
+/// @param volExponentLong Exponent of volatility moves from 30 days on.
+/// @param minimumTauSeconds Least time to expiry in a volatility move.
+/// @param profitWeight Share of unrealised profit that counts as initial equity.
+/// @param profitCap Greatest unrealised profit that counts as initial equity.
+/// @param withdrawMaxAgeSeconds Greatest age of prices to withdraw on.
+/// @param openMaxAgeSeconds Greatest age of prices to increase risk on.
+/// @param marginMaxAgeSeconds Greatest age of prices on which funding accrues and losses are paid.
+/// @param liquidationMaxAgeSeconds Age of prices beyond which an auction's clock stops.
+/// @param rampSeconds Active time over which changes of parameters come into force.
+/// @param maxPositions Greatest number of positions of an account.
+/// @param riseRate Rate at which scan ranges rise, log per hour.
+/// @param fallRate Rate at which scan ranges fall, log per hour.
 struct GlobalParameters {
     uint64 maintenanceFactor;
     uint64 initialFactor;
     uint64 volExponentShort;
     uint64 volExponentLong;
     uint32 minimumTauSeconds;
-    uint32 maxPriceAgeSeconds;
-    uint8 maxPositions;
     uint64 profitWeight;
     uint96 profitCap;
+    uint32 withdrawMaxAgeSeconds;
+    uint32 openMaxAgeSeconds;
+    uint32 marginMaxAgeSeconds;
+    uint32 liquidationMaxAgeSeconds;
+    uint32 rampSeconds;
+    uint8 maxPositions;
+    uint64 riseRate;
+    uint64 fallRate;
 }
 
 /// @notice One scenario: price move in scan ranges, volatility move in vol ranges, weight.
@@ -160,42 +181,46 @@ struct Scenario {
 /// @param listed Whether the underlying exists.
 /// @param reduceOnly Whether trades may only reduce positions.
 /// @param group Risk group, 0-7.
-/// @param scanRange Price move of one scan range, fraction.
+/// @param scanRange Least price move of one scan range, fraction.
+/// @param maxScanRange Greatest price move of one scan range, fraction.
+/// @param scanMultiplier Standard deviations of a day in one scan range; 0 if it does not move.
 /// @param volRange Relative volatility move of one vol range at 30 days.
 /// @param volFloor Least annual volatility in a shocked scenario.
 /// @param basisRate Charge per unit of hedged dollar delta and 30 days of gap.
 /// @param shortOptionRate Charge per short option unit, fraction of the index.
 /// @param concentrationRate Rate of the square-root law.
 /// @param depth Dollar delta from which concentration is charged.
-/// @param maxOiMultiplier Extra initial margin at the upper open-interest bound, fraction.
 /// @param oiLower Open interest (one side, units) from which initial margin scales.
 /// @param oiUpper Open interest at which it is fully scaled.
+/// @param maxOiMultiplier Extra initial margin at the upper open-interest bound, fraction.
 /// @param openInterestCap Greatest open interest (one side, units).
-/// @param lotSize Sizes are multiples of this.
 /// @param fundingCap Greatest funding rate per eight hours.
 /// @param makerFee Fee rate on notional.
 /// @param takerFee Fee rate on notional.
 /// @param optionFeeCap Greatest fee on an option as a fraction of its premium.
+/// @param lotSize Sizes are multiples of this.
 struct UnderlyingParameters {
     bool listed;
     bool reduceOnly;
     uint8 group;
     uint64 scanRange;
+    uint64 maxScanRange;
+    uint72 scanMultiplier;
     uint64 volRange;
     uint64 volFloor;
     uint64 basisRate;
     uint64 shortOptionRate;
     uint64 concentrationRate;
+    uint96 depth;
+    uint96 oiLower;
+    uint96 oiUpper;
     uint64 maxOiMultiplier;
+    uint96 openInterestCap;
     uint64 fundingCap;
     uint64 makerFee;
     uint64 takerFee;
     uint64 optionFeeCap;
     uint64 lotSize;
-    uint96 depth;
-    uint96 oiLower;
-    uint96 oiUpper;
-    uint96 openInterestCap;
 }
 
 /// @notice Parameters of one collateral token.

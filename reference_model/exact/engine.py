@@ -460,7 +460,7 @@ class Engine:
             before = risk_model.assess(self.portfolio_of(check.before), self.market)
             if is_risk_reducing(before, after):
                 return
-        max_age = self.market.global_parameters.max_price_age_seconds
+        max_age = self.market.global_parameters.open_max_age_seconds
         if self.market.now > after.oldest_timestamp + max_age:
             raise StalePrice(account, after.oldest_timestamp, max_age)
         if after.initial_equity < after.initial_margin:

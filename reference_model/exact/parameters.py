@@ -46,15 +46,23 @@ def require_global(p: GlobalParameters) -> None:
     require_in_range("volExponentShort", p.vol_exponent_short, 0, WAD)
     require_in_range("volExponentLong", p.vol_exponent_long, 0, WAD)
     require_in_range("minimumTau", p.minimum_tau_seconds, HOUR, 30 * DAY)
-    require_in_range("maxPriceAge", p.max_price_age_seconds, 1, DAY)
-    require_in_range("maxPositions", p.max_positions, 1, 128)
     require_in_range("profitWeight", p.profit_weight, 0, WAD)
+    require_in_range("withdrawMaxAge", p.withdraw_max_age_seconds, 1, DAY)
+    require_in_range("openMaxAge", p.open_max_age_seconds, 1, DAY)
+    require_in_range("marginMaxAge", p.margin_max_age_seconds, 1, DAY)
+    require_in_range("liquidationMaxAge", p.liquidation_max_age_seconds, 1, 7 * DAY)
+    require_in_range("rampSeconds", p.ramp_seconds, HOUR, 30 * DAY)
+    require_in_range("maxPositions", p.max_positions, 1, 128)
+    require_in_range("riseRate", p.rise_rate, WAD // 1000, 2 * WAD)
+    require_in_range("fallRate", p.fall_rate, WAD // 10_000, 2 * WAD)
 
 
 def require_underlying(p: UnderlyingParameters) -> None:
     """Check the parameters of one underlying; raises `ParameterOutOfRange`."""
     require_in_range("group", p.group, 0, MAX_GROUP)
     require_in_range("scanRange", p.scan_range, WAD // 1000, 9 * WAD // 10)
+    require_in_range("maxScanRange", p.max_scan_range, p.scan_range, 9 * WAD // 10)
+    require_in_range("scanMultiplier", p.scan_multiplier, 0, 20 * WAD)
     require_in_range("volRange", p.vol_range, 0, 2 * WAD)
     require_in_range("volFloor", p.vol_floor, 0, WAD)
     require_in_range("basisRate", p.basis_rate, 0, WAD // 5)

@@ -118,10 +118,10 @@ def test_prices_reach_both_ends():
     assert min(indices) < 10 and max(indices) > 2**93
 
 
-def test_packed_scenarios_are_twelve_bytes_each():
+def test_packed_scenarios_are_sixteen_bytes_each():
     packed_words = MARKETS[0]._replace(scenarios=cases.span_scenarios()).packed_scenarios()
-    assert len(packed_words) == 12 * 18
-    assert packed_words[:12].hex() == "fff0bdc0000f4240000f4240"
+    assert len(packed_words) == 16 * 18
+    assert packed_words[:16].hex() == "fff0bdc0000f4240000f4240000f4240"
 
 
 @pytest.mark.parametrize("size", [-(2**95) + 1, -1, 1, 2**95 - 1])

@@ -21,9 +21,15 @@ GLOBAL_RANGES = [
     ("volExponentShort", "volExponentShort", 0, WAD),
     ("volExponentLong", "volExponentLong", 0, WAD),
     ("minimumTau", "minimumTauSeconds", HOUR, 30 * DAY),
-    ("maxPriceAge", "maxPriceAgeSeconds", 1, DAY),
-    ("maxPositions", "maxPositions", 1, 128),
     ("profitWeight", "profitWeight", 0, WAD),
+    ("withdrawMaxAge", "withdrawMaxAgeSeconds", 1, DAY),
+    ("openMaxAge", "openMaxAgeSeconds", 1, DAY),
+    ("marginMaxAge", "marginMaxAgeSeconds", 1, DAY),
+    ("liquidationMaxAge", "liquidationMaxAgeSeconds", 1, 7 * DAY),
+    ("rampSeconds", "rampSeconds", HOUR, 30 * DAY),
+    ("maxPositions", "maxPositions", 1, 128),
+    ("riseRate", "riseRate", WAD // 1_000, 2 * WAD),
+    ("fallRate", "fallRate", WAD // 10_000, 2 * WAD),
 ]
 INTEREST_RANGES = [
     ("base", "base", 0, 10 * WAD),
@@ -35,6 +41,7 @@ INTEREST_RANGES = [
 UNDERLYING_RANGES = [
     ("group", "group", 0, 7),
     ("scanRange", "scanRange", WAD // 1000, 9 * WAD // 10),
+    ("scanMultiplier", "scanMultiplier", 0, 20 * WAD),
     ("volRange", "volRange", 0, 2 * WAD),
     ("volFloor", "volFloor", 0, WAD),
     ("basisRate", "basisRate", 0, WAD // 5),
@@ -230,7 +237,19 @@ def test_decorrelation_reverts_beyond_its_bound(parameters, governor):
 def test_underlying_parameters_stay_within_their_ranges(parameters, underlying, assert_bounds):
     setter, getter = parameters.setUnderlyingParameters, parameters.underlyingParameters
     # A new underlying for each value: what is listed keeps its group and lot size.
-    assert_bounds(UNDERLYING_RANGES, setter, getter, underlying, numbered=True)
+    widest = underlying | {"maxScanRange": 9 * WAD // 10}
+    assert_bounds(UNDERLYING_RANGES, setter, getter, widest, numbered=True)
+
+
+def test_scan_range_bounds_are_ordered(parameters, underlying, governor):
+    least, greatest = underlying["scanRange"], 9 * WAD // 10
+    for value in (least, greatest):
+        wanted = underlying | {"maxScanRange": value}
+        parameters.setUnderlyingParameters(value % 97 + 1, wanted, sender=governor)
+    for value in (least - 1, greatest + 1):
+        with reverts_with(OUT, name=name32("maxScanRange"), value=value, min=least, max=greatest):
+            wanted = underlying | {"maxScanRange": value}
+            parameters.setUnderlyingParameters(100, wanted, sender=governor)
 
 
 def test_underlying_is_numbered_from_one(parameters, underlying, governor):
@@ -446,10 +465,11 @@ def test_scenarios_are_stored_as_code_behind_a_zero_byte(parameters, governor, c
     packed = b"".join(
         s["pricePpm"].to_bytes(4, "big", signed=True)
         + s["volPpm"].to_bytes(4, "big", signed=True)
-        + s["weightPpm"].to_bytes(4, "big")
+        + 2 * s["weightPpm"].to_bytes(4, "big")
         for s in wanted
     )
-    assert bytes(chain.provider.get_code(parameters.scenarioPointer())) == b"\0" + packed
+    pointer, progress = parameters.scenarioPointer()
+    assert bytes(chain.provider.get_code(pointer)) == b"\0" + packed and progress == WAD
 
 
 @pytest.mark.parametrize(
