@@ -87,6 +87,77 @@ class MissingCollateralRate(ModelError):
     parameters = ("asset",)
 
 
+# Market data chapter: the clock, the hub, its surface and settlement, the estimator.
+
+
+class OutageTooSoon(ModelError):
+    parameters = ("now", "earliest")
+
+
+class UnknownFeed(ModelError):
+    parameters = ("feed",)
+
+
+class SourceTwice(ModelError):
+    parameters = ("source",)
+
+
+class FixedOnceListed(ModelError):
+    parameters = ("name", "current", "proposed")
+
+
+class LengthMismatch(ModelError):
+    pass
+
+
+class TimestampAhead(ModelError):
+    parameters = ("timestamp", "now")
+
+
+class TimestampBackwards(ModelError):
+    parameters = ("timestamp", "earliest")
+
+
+class SlicesNotAscending(ModelError):
+    parameters = ("underlying", "expiry", "previous")
+
+
+class SliceExpired(ModelError):
+    parameters = ("underlying", "expiry", "now")
+
+
+class VolMoveTooLarge(ModelError):
+    parameters = ("underlying", "expiry", "k_x64", "old_x64", "new_x64")
+
+
+class ForwardMoveTooLarge(ModelError):
+    parameters = ("underlying", "expiry", "old", "new")
+
+
+class TooManyExpiries(ModelError):
+    parameters = ("underlying", "max")
+
+
+class SettlementTooEarly(ModelError):
+    parameters = ("underlying", "expiry", "now")
+
+
+class SettlementFinal(ModelError):
+    parameters = ("underlying", "expiry", "known", "proposed")
+
+
+class BasketFull(ModelError):
+    parameters = ("max",)
+
+
+class AlreadyInBasket(ModelError):
+    parameters = ("underlying",)
+
+
+class SampleTooEarly(ModelError):
+    parameters = ("now", "earliest")
+
+
 # Parameters: section 13.
 
 

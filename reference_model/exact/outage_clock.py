@@ -1,0 +1,165 @@
+"""A clock that stands still during outages.
+
+Outages are declared by the guardian or reported by a sequencer-uptime feed. Times are whole
+seconds of the epoch, active time is seconds too.
+
+Source: specification, Market data, section 1.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from reference_model.exact.errors import OutageTooSoon
+from reference_model.exact.parameters import require_in_range
+from reference_model.types import DAY
+
+FOREVER = 2**40 - 1
+SEQUENCER_UP = 0
+
+
+class Outage(NamedTuple):
+    """State of the clock, field by field that of ``IOutageClock.outage``."""
+
+    stopped_seconds: int = 0
+    outage_from: int = 0
+    declared_until: int = 0
+    sequencer_until: int = 0
+    sequencer_round: int = 0
+
+
+class UptimeRound(NamedTuple):
+    """One round of a sequencer-uptime feed; `started_at` is the time of the change."""
+
+    round_id: int
+    answer: int
+    started_at: int
+
+
+class UptimeFeed(NamedTuple):
+    """A sequencer-uptime feed as a caller sees it; None is a call that fails."""
+
+    latest: Callable[[], UptimeRound | None]
+    get_round: Callable[[int], UptimeRound | None]
+
+
+def until(outage: Outage) -> int:
+    """End of the outage in memory; 0 before the first."""
+    return max(outage.declared_until, outage.sequencer_until)
+
+
+def active_time(outage: Outage, t: int) -> int:
+    """Seconds since the epoch less all outages, at time t."""
+    running = min(t, until(outage)) - outage.outage_from if t > outage.outage_from else 0
+    return t - outage.stopped_seconds - running
+
+
+def is_outage(outage: Outage, t: int, grace_seconds: int) -> bool:
+    """Whether an outage, or the grace after one, is on at time t."""
+    end = until(outage)
+    return end != 0 and outage.outage_from <= t < end + grace_seconds
+
+
+def extend(outage: Outage, start: int) -> Outage:
+    """Fold the outage in memory away if it was over before `start`; else it goes on."""
+    end = until(outage)
+    if start <= end:
+        return outage
+    stopped = outage.stopped_seconds + end - outage.outage_from
+    return outage._replace(stopped_seconds=stopped, outage_from=start)
+
+
+class OutageClock:
+    """The clock with its feed.
+
+    Attributes
+    ----------
+    outage : Outage
+    feed : UptimeFeed or None
+    grace_seconds : int
+    """
+
+    def __init__(self) -> None:
+        self.outage = Outage()
+        self.feed: UptimeFeed | None = None
+        self.grace_seconds = 0
+
+    def active_time(self, now: int) -> int:
+        """Seconds of active time at present."""
+        return active_time(self.outage, now)
+
+    def is_outage(self, now: int) -> bool:
+        """Whether prices must not be relied on at present."""
+        return is_outage(self.outage, now, self.grace_seconds)
+
+    def declare_outage(self, now: int, seconds: int) -> None:
+        """Stop the clock for a time, by the guardian.
+
+        Raises
+        ------
+        ParameterOutOfRange, OutageTooSoon
+            Of a day without a declared outage after each, which bounds what a guardian can do.
+        """
+        require_in_range("seconds", seconds, 1, DAY)
+        earliest = self.outage.declared_until + DAY
+        if self.outage.declared_until and now < earliest:
+            raise OutageTooSoon(now, earliest)
+        self.outage = extend(self.outage, now)._replace(declared_until=now + seconds)
+
+    def end_outage(self, now: int) -> bool:
+        """End the declared outage early; return whether one was running."""
+        running = now < self.outage.declared_until
+        if running:
+            self.outage = self.outage._replace(declared_until=now)
+        return running
+
+    def set_sequencer_feed(self, now: int, feed: UptimeFeed | None, grace_seconds: int) -> None:
+        """Follow another feed, or none; a sequencer that was down counts as up from now on.
+
+        Raises
+        ------
+        ParameterOutOfRange
+        """
+        require_in_range("graceSeconds", grace_seconds, 0, DAY)
+        self.feed, self.grace_seconds = feed, grace_seconds
+        self.outage = self.outage._replace(sequencer_round=0)
+        if self.outage.sequencer_until == FOREVER:
+            self.outage = self.outage._replace(sequencer_until=now)
+
+    def sync_sequencer(self, now: int) -> bool:
+        """Take in what the feed says; never fails.
+
+        Returns
+        -------
+        bool
+            Whether the outages changed, so that the contract says ``SequencerSynced``.
+        """
+        latest = self.feed.latest() if self.feed else None
+        if latest is None or not 0 < latest.started_at <= now:
+            return False
+        before = self.outage
+        if latest.answer != SEQUENCER_UP:
+            self._take_down(latest.started_at)
+        elif before.sequencer_until == FOREVER:
+            end = max(latest.started_at, before.outage_from)
+            self.outage = before._replace(sequencer_until=end)
+        elif 0 != before.sequencer_round < latest.round_id:
+            self._take_missed(latest)
+        changed = self.outage[:4] != before[:4]
+        self.outage = self.outage._replace(sequencer_round=latest.round_id)
+        return changed
+
+    def _take_down(self, started_at: int) -> None:
+        """Stop the clock until the sequencer is up again; what is counted is not counted twice."""
+        if self.outage.sequencer_until != FOREVER:
+            start = max(started_at, until(self.outage))
+            self.outage = extend(self.outage, start)._replace(sequencer_until=FOREVER)
+
+    def _take_missed(self, latest: UptimeRound) -> None:
+        """Count an outage between two looks at the feed, if the round before `latest` was one."""
+        before = self.feed.get_round(latest.round_id - 1)
+        if before is None or before.answer == SEQUENCER_UP:
+            return
+        start = max(before.started_at, until(self.outage))
+        if start < latest.started_at:
+            extended = extend(self.outage, start)
+            self.outage = extended._replace(sequencer_until=latest.started_at)

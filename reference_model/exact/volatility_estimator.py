@@ -1,0 +1,189 @@
+"""The volatility estimator as a state machine over integers.
+
+Volatilities are WAD per year, covariances X40 per year, prices WAD, times seconds; sampling counts
+active time. A refusal is a `ModelError` and leaves the state as it was.
+
+Source: specification, Market data, section 7.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from reference_model.exact import ewma
+from reference_model.exact.errors import (
+    AlreadyInBasket,
+    BasketFull,
+    MissingPrice,
+    SampleTooEarly,
+)
+from reference_model.exact.fixed_point import clamp, div_to_zero, sqrt
+from reference_model.exact.parameters import require_in_range
+from reference_model.types import DAY, WAD, YEAR
+
+MAX_UNDERLYINGS = 8
+HOUR_SECONDS = 3_600
+
+
+class EstimatorParameters(NamedTuple):
+    """How often, with what memory, and how many standard deviations (WAD) of a return count."""
+
+    interval_seconds: int = HOUR_SECONDS
+    decay_seconds: int = 10 * DAY
+    max_deviation: int = 6 * WAD
+
+
+class Anchor(NamedTuple):
+    """Price and active time of an underlying's last fresh sample."""
+
+    price: int
+    active_at: int
+
+
+class _Return(NamedTuple):
+    elapsed_seconds: int
+    return_x64: int
+
+
+class VolatilityEstimator:
+    """Variances and covariances of a basket.
+
+    Parameters
+    ----------
+    spot : callable
+        Takes an underlying; returns what ``IMarketData.spot`` does or raises `MissingPrice`.
+
+    Attributes
+    ----------
+    basket : list of int
+        Underlyings in the order in which they came.
+    covariances_x40 : dict
+        By places (i, j) in the basket, i ≤ j.
+    anchors : dict
+        By place in the basket.
+    sampled_at : int
+        Active time.
+    """
+
+    def __init__(self, spot: Callable[[int], tuple[int, int, int, int, int]]) -> None:
+        self._spot = spot
+        self.parameters = EstimatorParameters()
+        self.basket: list[int] = []
+        self.covariances_x40: dict[tuple[int, int], int] = {}
+        self.anchors: dict[int, Anchor] = {}
+        self.sampled_at = 0
+
+    def add_underlying(self, underlying: int, annual_volatility: int) -> None:
+        """Take an underlying into the basket, without correlation to the others.
+
+        Raises
+        ------
+        ParameterOutOfRange, AlreadyInBasket, BasketFull
+        """
+        require_in_range("annualVolatility", annual_volatility, WAD // 20, 5 * WAD)
+        if underlying in self.basket:
+            raise AlreadyInBasket(underlying)
+        if len(self.basket) == MAX_UNDERLYINGS:
+            raise BasketFull(MAX_UNDERLYINGS)
+        place = len(self.basket)
+        self.basket.append(underlying)
+        self.covariances_x40 |= {(i, place): 0 for i in range(place)}
+        self.covariances_x40[place, place] = ewma.variance_of(annual_volatility)
+
+    def set_estimator(self, parameters: EstimatorParameters) -> None:
+        """Sample at another pace or with another memory.
+
+        Raises
+        ------
+        ParameterOutOfRange
+        """
+        interval_seconds, decay_seconds, max_deviation = parameters
+        require_in_range("intervalSeconds", interval_seconds, 60, DAY)
+        require_in_range("decaySeconds", decay_seconds, DAY, YEAR)
+        require_in_range("maxDeviation", max_deviation, 2 * WAD, 20 * WAD)
+        self.parameters = parameters
+
+    def sample(self, now: int, active: int) -> list[tuple[int, int]]:
+        """Take in the present prices.
+
+        Parameters
+        ----------
+        now, active : int
+            Time and active time of the block.
+
+        Returns
+        -------
+        list of tuple of int
+            Underlying and standard deviation of its daily return (WAD), for each that had a
+            return: what ``moveScanRange`` is given.
+
+        Raises
+        ------
+        SampleTooEarly
+        """
+        earliest = self.sampled_at + self.parameters.interval_seconds
+        if active < earliest:
+            raise SampleTooEarly(active, earliest)
+        self.sampled_at = active
+        returns = {
+            place: found
+            for place, underlying in enumerate(self.basket)
+            if (found := self._return(place, underlying, now, active)) is not None
+        }
+        for (i, j), covariance in self.covariances_x40.items():
+            if i in returns and j in returns:
+                self.covariances_x40[i, j] = self._updated(
+                    i == j, covariance, returns[i], returns[j]
+                )
+        return [(self.basket[i], ewma.daily_deviation(self._variance_x40(i))) for i in returns]
+
+    def _return(self, place: int, underlying: int, now: int, active: int) -> _Return | None:
+        """Bounded return since the anchor, which moves here; None if the price is not fresh."""
+        try:
+            price, _, _, _, timestamp = self._spot(underlying)
+        except MissingPrice:
+            return None
+        if timestamp == 0 or now > timestamp + self.parameters.interval_seconds:
+            return None
+        anchor = self.anchors.get(place)
+        self.anchors[place] = Anchor(price, active)
+        if anchor is None:
+            return None
+        elapsed = active - anchor.active_at
+        variance = self._variance_x40(place)
+        bound = ewma.bound_x64(variance, elapsed, self.parameters.max_deviation)
+        return _Return(elapsed, ewma.bounded_return_x64(price, anchor.price, bound))
+
+    def _updated(self, is_variance: bool, covariance: int, of_i: _Return, of_j: _Return) -> int:
+        """Covariance after two returns; as it was if they are of different lengths."""
+        if of_i.elapsed_seconds != of_j.elapsed_seconds:
+            return covariance
+        elapsed, decay = of_i.elapsed_seconds, self.parameters.decay_seconds
+        if is_variance:
+            return ewma.update_variance(covariance, of_i.return_x64, elapsed, decay)
+        return ewma.update(covariance, of_i.return_x64, of_j.return_x64, elapsed, decay)
+
+    def _variance_x40(self, place: int) -> int:
+        return self.covariances_x40[place, place]
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def variance(self, underlying: int) -> int:
+        """Annual variance; WAD, Down."""
+        return self.covariance(underlying, underlying)
+
+    def covariance(self, u: int, v: int) -> int:
+        """Annual covariance of two underlyings; WAD, Down."""
+        return self._covariance_x40(u, v) * WAD // ewma.ONE_X40
+
+    def correlation(self, u: int, v: int) -> int:
+        """Correlation of two underlyings; WAD in [−1, 1], ToZero."""
+        root = sqrt(self._covariance_x40(u, u) * self._covariance_x40(v, v))
+        return clamp(div_to_zero(self._covariance_x40(u, v), root), -WAD, WAD)
+
+    def packed_covariances(self) -> tuple[int, ...]:
+        """Covariances X40 of all 36 pairs of places, row i, j ≥ i."""
+        places = range(MAX_UNDERLYINGS)
+        return tuple(self.covariances_x40.get((i, j), 0) for i in places for j in places[i:])
+
+    def _covariance_x40(self, u: int, v: int) -> int:
+        return self.covariances_x40[tuple(sorted((self.basket.index(u), self.basket.index(v))))]
