@@ -42,6 +42,12 @@ class ModelError(Exception):
         return f"{self.name}({', '.join(f'{name}={value}' for name, value in pairs)})"
 
 
+class Panic(ModelError):
+    """A product or sum beyond 256 bits (0x11); the compiler's own error."""
+
+    parameters = ("code",)
+
+
 # Mathematics.
 
 
@@ -156,6 +162,45 @@ class AlreadyInBasket(ModelError):
 
 class SampleTooEarly(ModelError):
     parameters = ("now", "earliest")
+
+
+# Sources of prices: Market data, section 2.
+
+
+class InvalidAnswer(ModelError):
+    parameters = ("answer", "updated_at")
+
+
+class InvalidPythPrice(ModelError):
+    parameters = ("price", "exponent")
+
+
+class InvalidReport(ModelError):
+    parameters = ("feed",)
+
+
+class ReportAhead(ModelError):
+    parameters = ("feed", "timestamp", "block_timestamp")
+
+
+class NoReport(ModelError):
+    parameters = ("feed",)
+
+
+class InvalidRate(ModelError):
+    parameters = ("rate",)
+
+
+class SnapshotTooEarly(ModelError):
+    parameters = ("block_timestamp", "earliest")
+
+
+class DivisorUncertain(ModelError):
+    parameters = ("divisor", "confidence")
+
+
+class CrossTooSmall(ModelError):
+    parameters = ("a", "b")
 
 
 # Parameters: section 13.
