@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IOutageClock, Outage} from "../interfaces/IOutageClock.sol";
+
+/// @title A clock that stands still as a test says
+contract ClockDouble is IOutageClock {
+    /// @inheritdoc IOutageClock
+    bool public isOutage;
+
+    uint256 public stoppedSeconds;
+    uint256 public pendingSeconds;
+    uint256 public syncs;
+
+    /// @notice Declares an outage, or ends it.
+    function setOutage(bool isOutage_) external {
+        isOutage = isOutage_;
+    }
+
+    /// @notice Time that is found at the next sync to have been stopped.
+    function stop(uint256 pendingSeconds_) external {
+        pendingSeconds = pendingSeconds_;
+    }
+
+    /// @inheritdoc IOutageClock
+    function syncSequencer() external {
+        stoppedSeconds += pendingSeconds;
+        pendingSeconds = 0;
+        ++syncs;
+    }
+
+    /// @inheritdoc IOutageClock
+    function activeTime() external view returns (uint256) {
+        return block.timestamp - stoppedSeconds;
+    }
+
+    /// @inheritdoc IOutageClock
+    function outage() external view returns (Outage memory state) {
+        state.stoppedSeconds = uint40(stoppedSeconds);
+    }
+}
