@@ -102,6 +102,18 @@ EXTRACTS: dict[str, tuple[Cut, ...]] = {
     "bars_1h_2023-03.csv.gz": tuple(
         _hours(asset, "2023-03-10T12", "2023-03-14") for asset in ("BTC", "ETH")
     ),
+    "bars_1h_2025-10.csv.gz": tuple(
+        _hours(asset, "2025-10-10T12", "2025-10-11T12") for asset in ("BTC", "ETH")
+    ),
+    "usde_usdt_1m_2025-10-10.csv.gz": (
+        Cut(
+            source="usde_usdt_binance_1m_2025-10-09_12.csv.gz",
+            start="2025-10-10T20:30",
+            end="2025-10-10T23:30",
+            columns=_BAR_COLUMNS,
+            constants={"asset": "USDe"},
+        ),
+    ),
     "term_structure_2026-02.csv.gz": (
         Cut(
             source="deribit_iv_term_structure_BTC_ETH_2025-12_2026-08.csv.gz",

@@ -158,17 +158,23 @@ def settled(
 
 
 def stabilised(path: Path) -> Path:
-    """Let all stable prices follow from those of the first snapshot."""
-    result = path[:1]
-    for snapshot in path[1:]:
-        last = result[-1]
-        elapsed = snapshot.time - last.time
+    """Let all stable prices follow from those that each name has at first."""
+    result: Path = []
+    stable: dict[str, tuple[float, int]] = {}  # by name, with the time it is of
+
+    def followed(name: str, price: float, first: float, time: int) -> float:
+        before, then = stable.get(name, (first, time))
+        stable[name] = follow(before, price, time - then), time
+        return stable[name][0]
+
+    for snapshot in path:
+        time = snapshot.time
         for name, market in snapshot.markets.items():
-            stable = follow(last.markets[name].stable_index, market.index, elapsed)
-            snapshot = snapshot.with_market(name, replace(market, stable_index=stable))
+            value = followed(name, market.index, market.stable_index, time)
+            snapshot = snapshot.with_market(name, replace(market, stable_index=value))
         for token, rate in snapshot.rates.items():
-            stable = follow(last.rates[token].stable_value, rate.value, elapsed)
-            snapshot = snapshot.with_rate(token, replace(rate, stable_value=stable))
+            value = followed(token, rate.value, rate.stable_value, time)
+            snapshot = snapshot.with_rate(token, replace(rate, stable_value=value))
         result.append(snapshot)
     return result
 
@@ -284,14 +290,38 @@ def flash_crash(
     recovery: float = 0.5,
     recovery_steps: int = 20,
     step_seconds: int = 60,
+    calm_steps: int = 0,
 ) -> Path:
-    """Path on which prices fall by `depth` (a fraction, by underlying) and partly recover."""
+    """Path on which prices fall by `depth` (a fraction, by underlying) and partly recover.
+
+    Prices stand still for `calm_steps` before and as many after.
+    """
     random = np.random.default_rng(seed)
-    moves = {
-        name: np.log(fall_and_recovery(part, fall_steps, recovery, recovery_steps, random))
-        for name, part in depth.items()
-    }
+    moves = {}
+    for name, part in depth.items():
+        profile = fall_and_recovery(part, fall_steps, recovery, recovery_steps, random)
+        around = np.ones(calm_steps), np.full(calm_steps, profile[-1])
+        moves[name] = np.log(np.concatenate([around[0], profile, around[1]]))
     return along(start, step_seconds, moves)
+
+
+def pump(
+    start: Snapshot,
+    name: str,
+    factor: float,
+    seed: int,
+    *,
+    rise_steps: int = 40,
+    fall_steps: int = 20,
+    calm_steps: int = 20,
+    step_seconds: int = 60,
+) -> Path:
+    """Path on which one price rises to a multiple in uneven steps, and falls back."""
+    random = np.random.default_rng(seed)
+    up = np.log(factor) * np.cumsum(random.dirichlet(np.ones(rise_steps)))
+    down = np.log(factor) * (1 - np.cumsum(random.dirichlet(np.ones(fall_steps))))
+    still = np.zeros(calm_steps)
+    return along(start, step_seconds, {name: np.concatenate([still, up, down, still])})
 
 
 def depeg(

@@ -262,3 +262,24 @@ def steth_2022_06() -> Path:
     ether = Series(times, np.array([float(row["close_eth"]) for row in rows]))
     ratio = Series(times, np.array([float(row["steth_eth_close_ratio"]) for row in rows]))
     return replay(Snapshot(int(times[0]), {}), times, {"ETH": ether}, {}, rates={"stETH": ratio})
+
+
+def usde_2025_10() -> Path:
+    """BTC and ETH with USDe, by the minute, 10 October 2025, 20:30 to 23:30; no options.
+
+    Elsewhere USDe kept its peg while one venue, which alone is known here (`usde_venue`), printed
+    0.65: its rate is one dollar. BTC and ETH are known hourly with extremes, and drawn on straight
+    lines in between.
+    """
+    times = np.arange(*(history.seconds(f"2025-10-10T{t}:00Z") for t in ("20:30", "23:30")), 60)
+    prices = {}
+    for name in ("BTC", "ETH"):
+        known = swings(history.bars("bars_1h_2025-10.csv.gz", name))
+        prices[name] = Series(times, np.exp(np.interp(times, known.time, np.log(known.value))))
+    peg = Series(times, np.ones(len(times)))
+    return replay(Snapshot(int(times[0]), {}), times, prices, {}, rates={"USDe": peg})
+
+
+def usde_venue() -> Series:
+    """Trades in USDe at the one venue, 10 October 2025, three values a minute (`swings`)."""
+    return swings(history.bars("usde_usdt_1m_2025-10-10.csv.gz", "USDe"))

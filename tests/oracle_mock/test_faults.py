@@ -1,178 +1,193 @@
 """Every fault changes what it says, where it says, and nothing else."""
 
-from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from oracle_mock import faults, paths
-from oracle_mock.market import InvalidSnapshotError, validate
+from oracle_mock import faults, sources
+from oracle_mock.faults import Fault
+from oracle_mock.market import Market, Rate, Snapshot
+from oracle_mock.sources import Reading
 
-MODEL = paths.JumpDiffusion({"BTC": 0.6, "ETH": 0.8})
-STEP_SECONDS = 2 * 3_600
-FIRST, LAST = 5, 9  # snapshots of the window, the last excluded
-
-FAULTS = {
-    "stale": lambda path, where: faults.stale(path, where),
-    "frozen": lambda path, where: faults.frozen(path, where),
-    "jump": lambda path, where: faults.jump(path, where, 1.5),
-    "zero": lambda path, where: faults.zero(path, where),
-    "negative": lambda path, where: faults.negative(path, where),
-    "disagreeing": lambda path, where: faults.disagreeing(path, where, 1.1),
-    "confidence_blow_out": lambda path, where: faults.confidence_blow_out(path, where, 50.0),
-    "outage": lambda path, where: faults.outage(path, where),
-}
-OF_RATES = [name for name in FAULTS if name != "confidence_blow_out"]
+BEGIN, STEP, STEPS = 1_800_000_000, 300, 60
+FIRST, LAST = 20, 40  # steps of the window, the last excluded
+OF_TAPES = [kind for kind in faults.KINDS if kind != faults.HALT]
 
 
 @pytest.fixture(scope="module")
-def path(start):
-    # The first expiry of the start passes inside the window of the faults.
-    steps = 14
-    moves = {
-        name: np.cumsum(returns)
-        for name, returns in MODEL.log_returns(steps, STEP_SECONDS, seed=11).items()
-    }
-    return paths.along(start, STEP_SECONDS, moves, {"USDC": np.linspace(0.99, 0.9, steps)})
+def path():
+    prices = 2_000 * np.exp(0.02 * np.random.default_rng(5).standard_normal(STEPS).cumsum())
+    return [
+        Snapshot(
+            BEGIN + STEP * i,
+            {"ETH": Market(price, price * 1.001, 1.0, price, BEGIN + STEP * i)},
+            {"USDT": Rate(1.0, 1.0, BEGIN + STEP * i)},
+        )
+        for i, price in enumerate(prices.tolist())
+    ]
 
 
-def window(path, name):
-    return faults.Where(name, path[FIRST].time, path[LAST].time)
+@pytest.fixture(scope="module")
+def sound(path):
+    return sources.broadcast(path, seed=3)
 
 
-def inside(path):
-    return path[FIRST:LAST]
+def window(kind, name="ETH", **changes):
+    return Fault(kind, name, BEGIN + STEP * FIRST, BEGIN + STEP * LAST, **changes)
 
 
-def without(snapshot, name):
-    return replace(
-        snapshot,
-        markets={key: value for key, value in snapshot.markets.items() if key != name},
-        rates={key: value for key, value in snapshot.rates.items() if key != name},
+def faulty(sound, kind, source=1, name="ETH", **changes):
+    """Tape of one source with a fault, split by the window."""
+    fault = window(kind, name, sources=(source,), **changes)
+    tape = faults.applied(sound, [fault]).tapes[name][source - 1]
+    return (
+        [r for r in tape if r.time < fault.start],
+        [r for r in tape if fault.start <= r.time < fault.end],
+        [r for r in tape if r.time >= fault.end],
     )
 
 
-def check_only_the_window_changes(path, faulty, name):
-    assert len(faulty) == len(path)
-    assert faulty[:FIRST] == path[:FIRST]
-    assert faulty[LAST:] == path[LAST:]
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        assert hit != sound
-        assert without(hit, name) == without(sound, name)
+def at(tape, time):
+    return sources.standing(tape, time)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_of_a_market_changes_its_window_alone(path, fault):
-    before = list(path)
-    faulty = FAULTS[fault](path, window(path, "BTC"))
-    check_only_the_window_changes(path, faulty, "BTC")
-    assert path == before, "the original is untouched"
+@pytest.mark.parametrize("source", [1, 2, 3])
+@pytest.mark.parametrize("kind", OF_TAPES)
+def test_fault_hits_its_source_in_its_window_alone(sound, kind, source):
+    before, _, after = faulty(sound, kind, source)
+    tape = sound.tapes["ETH"][source - 1]
+    start, end = BEGIN + STEP * FIRST, BEGIN + STEP * LAST
+    assert before == [r for r in tape if r.time < start]
+    assert after[1:] == [r for r in tape if r.time > end]
+    assert after[0].time == end
+    assert after[0].price == at(tape, end).price, "sound again from the end on"
+    hit = faults.applied(sound, [window(kind, sources=(source,))])
+    others = [t for i, t in enumerate(hit.tapes["ETH"], 1) if i != source]
+    assert others == [t for i, t in enumerate(sound.tapes["ETH"], 1) if i != source]
+    assert {n: t for n, t in hit.tapes.items() if n != "ETH"} == {
+        n: t for n, t in sound.tapes.items() if n != "ETH"
+    }
 
 
-@pytest.mark.parametrize("fault", OF_RATES)
-def test_fault_of_a_rate_changes_its_window_alone(path, fault):
-    faulty = FAULTS[fault](path, window(path, "USDC"))
-    check_only_the_window_changes(path, faulty, "USDC")
+def test_stale_source_says_nothing(sound):
+    before, inside, _ = faulty(sound, "stale", 2)
+    assert before and not inside
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_of_an_unknown_name_is_refused(path, fault):
+def test_frozen_source_repeats_its_values_with_new_times(sound):
+    before, inside, _ = faulty(sound, "frozen", 2)
+    assert {(r.price, r.confidence) for r in inside[1:]} == {inside[0][1:3]}
+    assert inside[-1].observed > inside[0].observed > before[-1].observed - STEP
+    assert len(inside) == 5 * (LAST - FIRST)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "factor"),
+    [
+        ("jump", 3.0, 3.0),
+        ("zero", None, 0.0),
+        ("negative", None, -1.0),
+        ("wrong-decimals", -2, 0.01),
+    ],
+)
+def test_price_faults_scale_price_and_confidence(sound, kind, size, factor):
+    inside = faulty(sound, kind, 3, size=size)[1]
+    tape = [r for r in sound.tapes["ETH"][2] if r.time >= BEGIN + STEP * FIRST]
+    assert len(inside) > 10
+    for hit, honest in zip(inside, tape, strict=False):
+        assert hit.price == pytest.approx(honest.price * factor)
+        assert hit.confidence == pytest.approx(honest.confidence * abs(factor))
+        assert (hit.time, hit.observed) == (honest.time, honest.observed)
+
+
+def test_every_second_arrival_is_older_than_the_one_before(sound):
+    before, inside, _ = faulty(sound, "out-of-order", 3)
+    arrivals = [before[-1], *inside]
+    older = [late.observed < early.observed for early, late in pairwise(arrivals)]
+    assert older[::2] == [True] * len(older[::2])
+    assert older[1::2] == [False] * len(older[1::2])
+    numbers = sources.rounds(tuple(arrivals))
+    assert numbers[1] < numbers[0], "with the round it should have had"
+
+
+def test_disagreeing_sources_go_opposite_ways(sound):
+    hit = faults.applied(sound, [window("disagreeing", sources=(2, 3), size=1.1)])
+    time = BEGIN + STEP * FIRST
+    for source, factor in ((2, 1.1), (3, 1 / 1.1)):
+        tapes = hit.tapes["ETH"][source - 1], sound.tapes["ETH"][source - 1]
+        assert at(tapes[0], time).price == pytest.approx(at(tapes[1], time).price * factor)
+
+
+def test_confidence_blow_out_touches_confidence_alone(sound):
+    inside = faulty(sound, "confidence-blow-out", 2, size=50.0)[1]
+    honest = [r for r in sound.tapes["ETH"][1] if r.time >= BEGIN + STEP * FIRST]
+    for hit, true in zip(inside, honest, strict=False):
+        assert hit == true._replace(confidence=true.confidence * 50)
+
+
+def test_source_in_an_outage_cannot_be_read(sound):
+    (only,) = faulty(sound, "outage", 1)[1]
+    assert only.price is None
+
+
+def test_halt_keeps_everything_back_until_its_end(sound, path):
+    halted = faults.applied(sound, [window(faults.HALT)])
+    steps = list(halted.steps())
+    assert [step.halted for step in steps] == [FIRST <= i < LAST for i in range(STEPS)]
+    assert not any(step.arrived for step in steps if step.halted)
+    late = steps[LAST].arrived["ETH", 2]
+    assert len(late) == 5 * (LAST - FIRST) + 5
+    everything = [r for step in steps for _, r in step.arrived.get(("ETH", 2), [])]
+    assert tuple(everything) == sound.tapes["ETH"][1]
+
+
+def test_faults_compose(sound):
+    both = faults.applied(
+        sound, [window("frozen", sources=(2,)), window("jump", sources=(2,), size=2.0)]
+    )
+    inside = [r for r in both.tapes["ETH"][1] if r.time >= BEGIN + STEP * FIRST]
+    last = at(sound.tapes["ETH"][1], BEGIN + STEP * FIRST - 1)
+    assert inside[3].price == pytest.approx(2 * inside[0].price / 2)
+    assert inside[3].price == pytest.approx(2 * last.price, rel=0.05)
+    assert both.tapes["ETH"][0] == sound.tapes["ETH"][0]
+
+
+def test_fault_of_a_rate_and_of_a_mark(sound):
+    for name in ("USDT", "ETH-mark"):
+        hit = faults.applied(sound, [window("jump", name, size=0.5)])
+        time = BEGIN + STEP * FIRST
+        ratio = at(hit.tapes[name][0], time).price / at(sound.tapes[name][0], time).price
+        assert ratio == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", OF_TAPES)
+def test_fault_of_what_is_unknown_is_refused(sound, kind):
     with pytest.raises(KeyError, match="DOGE"):
-        FAULTS[fault](path, window(path, "DOGE"))
+        faults.applied(sound, [window(kind, "DOGE")])
+    with pytest.raises(KeyError, match="sources 1 to 3, not 4"):
+        faults.applied(sound, [window(kind, sources=(4,))])
 
 
-def test_stale_repeats_the_last_observation_with_its_time(path):
-    faulty = faults.stale(path, window(path, "BTC"))
-    last = path[FIRST - 1].markets["BTC"]
-    for snapshot in inside(faulty):
-        live = tuple(part for part in last.slices if part.expiry > snapshot.time)
-        assert snapshot.markets["BTC"] == replace(last, slices=live)
-        validate(snapshot)
+def test_what_is_no_fault_is_refused():
+    with pytest.raises(ValueError, match="no fault 'flood'; there are stale"):
+        window("flood")
+    with pytest.raises(ValueError, match="never begins"):
+        Fault("stale", "ETH", 10, 10)
+    with pytest.raises(ValueError, match="zero has no size"):
+        window("zero", size=2.0)
 
 
-def test_frozen_repeats_the_last_values_as_if_new(path):
-    faulty = faults.frozen(path, window(path, "BTC"))
-    last = path[FIRST - 1].markets["BTC"]
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        market = hit.markets["BTC"]
-        assert (market.index, market.mark) == (last.index, last.mark)
-        assert market.observed == sound.markets["BTC"].observed
-        validate(hit)
+def test_fault_from_the_very_start_repeats_the_first_reading(sound):
+    fault = Fault("stale", "ETH", BEGIN, BEGIN + STEP, (2,))
+    tape = faults.applied(sound, [fault]).tapes["ETH"][1]
+    assert tape[0] == sound.tapes["ETH"][1][0]
+    assert tape[1].time == BEGIN + STEP
 
 
-@pytest.mark.parametrize(("fault", "factor"), [("jump", 1.5), ("zero", 0.0), ("negative", -1.0)])
-def test_price_faults_scale_index_mark_and_forwards(path, fault, factor):
-    faulty = FAULTS[fault](path, window(path, "ETH"))
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        old, new = sound.markets["ETH"], hit.markets["ETH"]
-        expected = replace(
-            old,
-            index=old.index * factor,
-            mark=old.mark * factor,
-            slices=tuple(replace(part, forward=part.forward * factor) for part in old.slices),
-        )
-        assert new == expected
-
-
-@pytest.mark.parametrize("fault", ["zero", "negative"])
-def test_impossible_prices_do_not_pass_validation(path, fault):
-    for name, complaint in (("BTC", "index"), ("USDC", "rate")):
-        for snapshot in inside(FAULTS[fault](path, window(path, name))):
-            with pytest.raises(InvalidSnapshotError, match=f"{name}: {complaint}"):
-                validate(snapshot)
-
-
-def test_price_fault_can_be_confined_to_one_field(path):
-    faulty = faults.zero(path, window(path, "BTC"), fields=("mark",))
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        assert hit.markets["BTC"] == replace(sound.markets["BTC"], mark=0.0)
-
-
-@pytest.mark.parametrize("field", ["index", "mark"])
-def test_disagreeing_moves_one_price_against_the_others(path, field):
-    faulty = faults.disagreeing(path, window(path, "BTC"), 1.1, field)
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        old = sound.markets["BTC"]
-        assert hit.markets["BTC"] == replace(old, **{field: getattr(old, field) * 1.1})
-
-
-def test_disagreeing_forwards_leave_spot_alone(path):
-    faulty = faults.disagreeing(path, window(path, "BTC"), 0.9, "forward")
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        old, new = sound.markets["BTC"], hit.markets["BTC"]
-        assert replace(new, slices=old.slices) == old
-        assert [part.forward for part in new.slices] == [p.forward * 0.9 for p in old.slices]
-
-
-def test_disagreeing_refuses_what_is_no_price(path):
-    with pytest.raises(ValueError, match="observed"):
-        faults.disagreeing(path, window(path, "BTC"), 1.1, "observed")
-
-
-def test_confidence_blow_out_touches_confidence_alone(path):
-    faulty = faults.confidence_blow_out(path, window(path, "BTC"), 50.0)
-    for sound, hit in zip(inside(path), inside(faulty), strict=True):
-        old = sound.markets["BTC"]
-        assert hit.markets["BTC"] == replace(old, confidence=old.confidence * 50)
-
-
-def test_confidence_of_a_rate_cannot_blow_out(path):
-    with pytest.raises(TypeError, match="USDC"):
-        faults.confidence_blow_out(path, window(path, "USDC"), 50.0)
-
-
-def test_outage_publishes_nothing(path):
-    for snapshot in inside(faults.outage(path, window(path, "BTC"))):
-        assert "BTC" not in snapshot.markets
-        validate(snapshot)
-
-
-def test_fault_from_the_very_start_repeats_the_first_snapshot(path):
-    where = faults.Where("BTC", path[0].time, path[2].time)
-    assert faults.stale(path, where)[1].markets["BTC"].index == path[0].markets["BTC"].index
-
-
-def test_faults_compose(path):
-    where = window(path, "BTC")
-    both = faults.jump(faults.frozen(path, where), where, 2.0)
-    assert both[FIRST].markets["BTC"].index == 2 * path[FIRST - 1].markets["BTC"].index
+def test_venue_can_print_what_a_real_one_did(sound):
+    printed = tuple(Reading(BEGIN + STEP * i, 0.65, 0.0, BEGIN + STEP * i) for i in (10, 11))
+    tapes = faults.replayed(sound, "USDT", 1, printed).tapes["USDT"]
+    assert tapes[0][-2:] == printed
+    assert all(r.time < printed[0].time for r in tapes[0][:-2])
+    assert tapes[1:] == sound.tapes["USDT"][1:]

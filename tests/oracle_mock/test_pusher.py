@@ -1,10 +1,12 @@
 """What is pushed is what the chain then says; what is nonsense reverts with the feed's error."""
 
+from dataclasses import replace
+
 import pytest
 from eth_utils import keccak
 
-from oracle_mock import faults, paths
-from oracle_mock.market import Ids, InvalidSnapshotError, pack_svi, to_wad
+from oracle_mock import faults, paths, sources
+from oracle_mock.market import Ids, InvalidSnapshotError, Rate, pack_svi, to_wad
 from oracle_mock.pusher import Pusher, from_now
 from tests.reverts import reverts_with
 
@@ -81,50 +83,46 @@ def test_path_is_postponed_by_whole_days_and_only_as_few_as_needed(start, chain)
     assert from_now([moved], chain) == [moved], "what lies ahead stays"
 
 
-def faulty(path, name, fault, *arguments):
-    where = faults.Where(name, path[0].time, path[0].time + 1)
-    return fault(path, where, *arguments)[0]
+def with_index(snapshot, name, index):
+    return snapshot.with_market(name, replace(snapshot.markets[name], index=index))
 
 
 def test_feed_refuses_a_price_of_zero(pusher, path, chain):
     chain.pending_timestamp = path[0].time
-    for field, name in (("index", "index"), ("mark", "mark"), ("forward", "forward")):
-        with reverts_with("ZeroPrice", name=name.encode().ljust(32, b"\0")):
-            pusher.push(faulty(path, "BTC", faults.zero, (field,)))
+    with reverts_with("ZeroPrice", name=b"index".ljust(32, b"\0")):
+        pusher.push(with_index(path[0], "BTC", 0.0))
     with reverts_with("ZeroPrice", name=b"rate".ljust(32, b"\0")):
-        pusher.push(faulty(path, "USDC", faults.zero))
+        pusher.push(path[0].with_rate("USDC", Rate(0.0, 1.0, path[0].time)))
 
 
 def test_feed_refuses_confidence_above_the_index(pusher, path, chain):
     chain.pending_timestamp = path[0].time
-    wrong = faulty(path, "ETH", faults.confidence_blow_out, 1e5)
-    market = wrong.markets["ETH"]
+    market = path[0].markets["ETH"]
+    confidence = market.index * 2
     with reverts_with(
         "ConfidenceAboveIndex",
         underlying=2,
-        confidence=to_wad(market.confidence),
+        confidence=to_wad(confidence),
         index=to_wad(market.index),
     ):
-        pusher.push(wrong)
+        pusher.push(path[0].with_market("ETH", replace(market, confidence=confidence)))
 
 
 def test_negative_price_cannot_even_be_sent(pusher, path):
     with pytest.raises(InvalidSnapshotError, match=r"ETH: -.* cannot be encoded"):
-        pusher.push(faulty(path, "ETH", faults.negative))
+        pusher.push(with_index(path[0], "ETH", -1.0))
 
 
-def test_outage_leaves_the_last_prices_standing(pusher, feed, path, chain):
-    where = faults.Where("BTC", path[1].time, path[-1].time)
-    broken = faults.outage(path[:3], where)
-    for _ in pusher.play(broken, chain):
+def one_source(path, kind):
+    """What a single feed says whose only source of ETH is faulty from the second step on."""
+    fault = faults.Fault(kind, "ETH", path[1].time, path[-1].time, (1,))
+    published = faults.applied(sources.broadcast(path[:3], seed=1), [fault])
+    return sources.combined(published)
+
+
+@pytest.mark.parametrize("kind", ["stale", "outage"])
+def test_silent_source_leaves_the_last_price_standing(pusher, feed, path, chain, kind):
+    for _ in pusher.play(one_source(path, kind), chain):
         pass
-    assert feed.spot(1).timestamp == path[0].time
-    assert feed.spot(2).timestamp == path[2].time
-
-
-def test_stale_prices_keep_their_time(pusher, feed, path, chain):
-    where = faults.Where("ETH", path[1].time, path[-1].time)
-    for _ in pusher.play(faults.stale(path[:3], where), chain):
-        pass
-    assert feed.spot(2).timestamp == path[0].time
-    assert feed.spot(1).timestamp == path[2].time
+    assert path[0].time <= feed.spot(2).timestamp < path[1].time
+    assert feed.spot(1).timestamp > path[1].time
