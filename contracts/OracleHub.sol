@@ -149,13 +149,11 @@ contract OracleHub is IOracleHub, AccessManaged {
 
     /// @inheritdoc IOracleHub
     function observe(uint16 feed) external {
-        CLOCK.syncSequencer();
         _observe(feed);
     }
 
     /// @inheritdoc IOracleHub
     function observeMany(uint16[] calldata feeds) external {
-        CLOCK.syncSequencer();
         for (uint256 i = 0; i < feeds.length; ++i) {
             _observe(feeds[i]);
         }
@@ -307,6 +305,7 @@ contract OracleHub is IOracleHub, AccessManaged {
         Feed storage f = _feedWithSources(feed);
         Observation memory last = _observations[feed];
         if (last.observedAt == block.timestamp) return;
+        CLOCK.syncSequencer();
         (Aggregate memory a, Observation memory o, uint256 activeTime) = _next(feed, last);
         if (a.price == 0) {
             emit QuorumMissed(feed, a.valid, f.quorum);
@@ -401,11 +400,13 @@ contract OracleHub is IOracleHub, AccessManaged {
             Aggregation.aggregate(prices, confidences, timestamps);
     }
 
-    /// @dev Zero if there is no source, or it has no answer of an age that counts.
-    function _markAnswer(Feed storage f) private view returns (uint256 price) {
+    /// @dev Zero if there is no source, or it has no answer of an age that counts. An answer of zero
+    /// is one: it is as far below every band as 1.
+    function _markAnswer(Feed storage f) private view returns (uint256) {
         Source memory s = f.markSource;
         if (s.source == address(0)) return 0;
-        (price,,) = _ask(s);
+        (uint256 price,, uint256 time) = _ask(s);
+        return time == 0 ? 0 : FixedPoint.max(1, price);
     }
 
     /// @dev All zero unless the source answers, with a time that is neither too old nor ahead.
@@ -470,17 +471,18 @@ contract OracleHub is IOracleHub, AccessManaged {
     function _postSurface(SurfaceReport calldata r) private {
         _requireReport(r);
         SurfaceParameters memory limits = surfaceParameters(r.underlying);
+        uint32 previous;
         for (uint256 i = 0; i < r.expiries.length; ++i) {
-            if (i > 0 && r.expiries[i] <= r.expiries[i - 1]) {
-                revert SlicesNotAscending(r.underlying, r.expiries[i], r.expiries[i - 1]);
-            }
+            uint32 expiry = r.expiries[i];
+            if (expiry <= previous) revert SlicesNotAscending(r.underlying, expiry, previous);
+            previous = expiry;
             Slice memory posted = Slice({
                 forwardRatio: r.forwardRatios[i],
                 discount: r.discounts[i],
                 timestamp: r.timestamp,
                 svi: r.svis[i]
             });
-            _postSlice(r.underlying, r.expiries[i], posted, limits);
+            _postSlice(r.underlying, expiry, posted, limits);
         }
         uint32[] memory live =
             Surfaces.merge(r.underlying, liveExpiries(r.underlying), r.expiries);
