@@ -210,6 +210,22 @@ class ParameterOutOfRange(ModelError):
     parameters = ("name", "value", "min", "max")
 
 
+class UnderlyingNotListed(ModelError):
+    parameters = ("underlying",)
+
+
+class LotSizeNotDivisor(ModelError):
+    parameters = ("current", "proposed")
+
+
+class VolClassSplit(ModelError):
+    parameters = ("vol_ppm",)
+
+
+class ScenarioSideMissing(ModelError):
+    parameters = ("side",)
+
+
 # The ledger: sections 2, 4, 6, 11 and 12.
 
 

@@ -1,0 +1,153 @@
+"""Long random walks of the model of market data, and what must hold after every step of one."""
+
+from collections import Counter
+
+import pytest
+from model.ledger_actions import Seeded
+from model.market_actions import draw
+from model.market_world import World
+
+from reference_model.exact.errors import ModelError
+from reference_model.exact.fixed_point import mul_down, mul_up
+from reference_model.exact.outage_clock import active_time
+from reference_model.types import WAD
+
+SEEDS = range(12)
+STEPS = 400
+
+
+class Witness:
+    """A walk under observation."""
+
+    def __init__(self, seed: int) -> None:
+        self.world, self.seen = World(), Counter()
+        for action in self.world.opening():
+            assert self.world.run(action) is None, action
+        self.choose = Seeded(seed)
+
+    def step(self) -> None:
+        for action in draw(self.choose, self.world):
+            before = self._state()
+            error = self.world.run(action)
+            after = self._state()
+            self.seen[error[0] if error else action.name] += 1
+            self.seen.update(event.name for event in self.world.drain())
+            if error:
+                assert after == before, action
+            elif before["now"] == after["now"]:
+                self._check_continuity(before, after)
+            self._check_observations(before, after)
+            self._check_settlement(before, after)
+
+    def _state(self) -> dict:
+        """All there is, as plain values, and what is in force."""
+        w = self.world
+        return {
+            "now": w.now,
+            "hub": w.hub.state.copy(),
+            "outage": w.clock.outage,
+            "movements": dict(w.parameters.movements),
+            "global": w.parameters.global_parameters(w.now),
+            "underlyings": {u: w.parameters.underlying_parameters(w.now, u) for u in (1, 2)},
+            "scenarios": w.parameters.scenarios(w.now),
+            "decorrelations": w.parameters.decorrelations(w.now),
+            "ranges": {u: w.parameters.scan_ranges(w.now, u).current for u in (1, 2)},
+            "covariances": dict(w.estimator.covariances_x40),
+            "anchors": dict(w.estimator.anchors),
+        }
+
+    def _check_continuity(self, before: dict, after: dict) -> None:
+        """Nothing that maintenance margin reads moves at one stroke, whoever calls what."""
+        was, is_ = before["outage"], after["outage"]
+        if active_time(was, after["now"]) != active_time(is_, after["now"]):
+            return  # An outage came to light, and with it the time that was not.
+        assert after["ranges"] == before["ranges"]
+        assert after["decorrelations"] == before["decorrelations"]
+        for name in ("maintenance_factor", "vol_exponent_short", "minimum_tau_seconds"):
+            assert getattr(after["global"], name) == getattr(before["global"], name)
+        for u, parameters in after["underlyings"].items():
+            for name in ("scan_range", "vol_range", "basis_rate", "depth", "oi_lower"):
+                assert getattr(parameters, name) == getattr(before["underlyings"][u], name)
+        weights = {scenario[:2]: scenario.weight_ppm for scenario in before["scenarios"]}
+        for scenario in after["scenarios"]:
+            assert scenario.weight_ppm == weights.get(scenario[:2], 0)
+
+    def _check_observations(self, before: dict, after: dict) -> None:
+        for feed, seen in after["hub"].observations.items():
+            known = before["hub"].observations.get(feed)
+            parameters = after["hub"].feeds[feed]
+            assert 0 <= seen.confidence <= seen.price
+            assert seen.timestamp <= seen.observed_at <= after["now"]
+            if known is None or known == seen:
+                continue
+            assert seen.timestamp >= known.timestamp
+            assert seen.observed_at > known.observed_at
+            low = mul_up(known.price, WAD - parameters.max_move)
+            high = mul_down(known.price, WAD + parameters.max_move)
+            assert low <= seen.price <= high
+            least, most = sorted((known.stable_price, known.price))
+            assert least <= seen.stable_price <= most
+            band = mul_up(seen.price, parameters.mark_band)
+            assert abs(seen.mark - seen.price) <= band
+
+    def _check_settlement(self, before: dict, after: dict) -> None:
+        settled = before["hub"].settlement_prices
+        assert settled.items() <= after["hub"].settlement_prices.items(), "a price was not final"
+        assert all(window.covered_seconds <= 1_800 for window in after["hub"].windows.values())
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return Counter()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_invariants_hold_along_a_walk(seen, seed):
+    witness = Witness(seed)
+    for _ in range(STEPS):
+        witness.step()
+    seen.update(witness.seen)
+
+
+def test_the_walks_have_met_what_matters(seen):
+    assert MET - set(seen) == set(), seen
+
+
+MET = {
+    *("observe", "observe_many", "post_surface", "settle_uncovered", "set_feed", "set_surface"),
+    *("declare_outage", "end_outage", "sync_sequencer", "set_sequencer_feed", "sample"),
+    *("add_underlying", "set_estimator", "set_global_parameters", "set_underlying_parameters"),
+    *("set_scenarios", "set_decorrelation", "move_scan_range", "halt_increases"),
+    *("Observed", "QuorumMissed", "ObservationOutdated", "SlicePosted", "Settled"),
+    *("SettlementUncovered", "UnknownFeed", "SourceTwice", "FixedOnceListed", "LengthMismatch"),
+    *("TimestampAhead", "TimestampBackwards", "SlicesNotAscending", "SliceExpired"),
+    *("VolMoveTooLarge", "ForwardMoveTooLarge", "ButterflyArbitrage", "InvalidSlice"),
+    *("CalendarArbitrage", "TooManyExpiries", "MissingPrice", "ParameterOutOfRange"),
+    *("SettlementTooEarly", "SettlementFinal", "OutageTooSoon", "SampleTooEarly"),
+    *("AlreadyInBasket", "BasketFull", "LotSizeNotDivisor", "UnderlyingNotListed"),
+    *("ScenarioSideMissing",),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_view_says_what_an_observation_would_store(seed):
+    """`spot` out of the cache, and then `observe`: the same, as nobody's push is worth waiting for."""
+    witness = Witness(seed)
+    agreed = 0
+    for _ in range(150):
+        witness.step()
+        world = witness.world
+        world.clock.sync_sequencer(world.now)
+        for feed in (1, 2, 3):
+            try:
+                viewed = world.hub.spot(world.now, feed)
+            except ModelError:
+                continue
+            before = world.hub.state.observations[feed]
+            cache = world.hub.state.feeds[feed].cache_seconds
+            if world.now <= before.observed_at + cache:
+                continue
+            world.hub.observe(world.now, feed)
+            assert world.hub.spot(world.now, feed) == viewed
+            agreed += world.hub.state.observations[feed] != before
+    assert agreed > 20
