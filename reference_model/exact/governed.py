@@ -33,7 +33,7 @@ from reference_model.types import (
 RAMPED = {
     GlobalParameters: (
         *("maintenance_factor", "initial_factor", "vol_exponent_short", "vol_exponent_long"),
-        *("minimum_tau_seconds", "profit_weight", "profit_cap"),
+        *("minimum_tau_seconds", "profit_weight", "profit_cap", "rise_rate", "fall_rate"),
     ),
     UnderlyingParameters: (
         *("scan_range", "max_scan_range", "vol_range", "vol_floor", "basis_rate"),
@@ -246,7 +246,7 @@ class GovernedParameters:
         parameters = self.underlying_parameters(now, underlying)
         if parameters is None:
             return Ranges(0, 0)
-        common = self._global.after
+        common = self.global_parameters(now)
         return scan_range.ranges(
             self.movements.get(underlying, Movement()),
             parameters.scan_range,

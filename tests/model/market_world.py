@@ -128,7 +128,7 @@ class World:
             return error.name, error.arguments
         return None
 
-    # -------------------------------------------------------------------------- beside the contracts
+    # ------------------------------------------------------------------------ beside the contracts
 
     def _wait(self, seconds: int) -> None:
         self.now += seconds

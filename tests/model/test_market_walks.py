@@ -131,7 +131,7 @@ MET = {
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_view_says_what_an_observation_would_store(seed):
-    """`spot` out of the cache, and then `observe`: the same, as nobody's push is worth waiting for."""
+    """`spot` out of the cache, and then `observe`: the same, pushed or not."""
     witness = Witness(seed)
     agreed = 0
     for _ in range(150):
