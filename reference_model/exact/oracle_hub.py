@@ -39,6 +39,7 @@ from reference_model.types import DAY, WAD
 
 HOUR_SECONDS = 3_600
 COLLATERAL_FEEDS = 256
+MAX_FEED = 511
 MAX_SOURCES = 5
 MAX_PRICE = 2**95 - 1
 MAX_BAND = 10_000
@@ -49,6 +50,8 @@ DEFAULT_SURFACE = SurfaceParameters(WAD // 2, WAD // 50, 60)
 
 class Source(Protocol):
     """Whatever a price can be read from; None is a call that fails."""
+
+    address: int
 
     def read(self) -> Answer | None:
         """Return the latest price of the source."""
@@ -171,13 +174,14 @@ class OracleHub:
 
         Raises
         ------
-        ParameterOutOfRange, SourceTwice, FixedOnceListed
+        UnknownFeed, ParameterOutOfRange, SourceTwice, FixedOnceListed
         """
-        require_feed(parameters)
+        require_feed(feed, parameters)
         known = self.state.feeds.get(feed)
         if known is not None and known.is_fixed != parameters.is_fixed:
             raise FixedOnceListed("fixed", int(known.is_fixed), int(parameters.is_fixed))
         self.state.feeds[feed] = parameters
+        self._emit("FeedSet", feed, known, parameters)
 
     def set_surface(self, underlying: int, parameters: SurfaceParameters) -> None:
         """Bound the change of an underlying's surface otherwise.
@@ -189,7 +193,9 @@ class OracleHub:
         require_in_range("maxVolMove", parameters.max_vol_move, WAD // 100, 10 * WAD)
         require_in_range("maxForwardMove", parameters.max_forward_move, WAD // 10_000, WAD)
         require_in_range("minIntervalSeconds", parameters.min_interval_seconds, 1, DAY)
+        old = self.surface(underlying)
         self.state.surfaces[underlying] = parameters
+        self._emit("SurfaceSet", underlying, old, parameters)
 
     # ------------------------------------------------------------------------------------ observing
 
@@ -402,7 +408,7 @@ class OracleHub:
             raise TimestampAhead(report.timestamp, now)
         if report.timestamp + MAX_REPORT_AGE_SECONDS < now:
             raise TimestampBackwards(report.timestamp, now - MAX_REPORT_AGE_SECONDS)
-        if report.underlying not in self.state.observations:
+        if self._current(now, report.underlying) is None:
             raise MissingPrice(report.underlying, 0)
 
     def _require_slice(self, now: int, underlying: int, expiry: int, new: PostedSlice) -> None:
@@ -442,14 +448,16 @@ class OracleHub:
 
         Raises
         ------
-        SettlementTooEarly, SettlementFinal, ParameterOutOfRange
+        SettlementTooEarly, SettlementFinal, UnknownFeed, ParameterOutOfRange
         """
         if now < expiry + DAY:
             raise SettlementTooEarly(underlying, expiry, now)
         known = self.settlement_price(underlying, expiry)
         if known:
             raise SettlementFinal(underlying, expiry, known, price)
-        parameters = self.state.feeds[underlying]
+        parameters = self.state.feeds.get(underlying)
+        if parameters is None:
+            raise UnknownFeed(underlying)
         require_in_range("price", price, parameters.min_price, parameters.max_price)
         self.state.settlement_prices[underlying, expiry] = price
         self._emit("Settled", underlying, expiry, price, 0)
@@ -471,20 +479,22 @@ class OracleHub:
             raise
 
 
-def require_feed(parameters: FeedParameters) -> None:
+def require_feed(feed: int, parameters: FeedParameters) -> None:
     """Check all parameters of a feed.
 
     Raises
     ------
-    ParameterOutOfRange, SourceTwice
+    UnknownFeed, ParameterOutOfRange, SourceTwice
     """
+    if not 0 < feed <= MAX_FEED or feed == COLLATERAL_FEEDS:
+        raise UnknownFeed(feed)
     p, count = parameters, len(parameters.sources)
     require_in_range("sources", count, 0, MAX_SOURCES)
     require_in_range("quorum", p.quorum, count // 2 + 1 if count else 0, count)
     for i, (source, max_age_seconds) in enumerate(p.sources):
         require_in_range("maxAgeSeconds", max_age_seconds, 1, DAY)
         if any(source is other for other, _ in p.sources[:i]):
-            raise SourceTwice(source)
+            raise SourceTwice(source.address)
     highest = min(MAX_PRICE, MAX_BAND * p.min_price) if count else p.min_price
     require_in_range("minPrice", p.min_price, 1, MAX_PRICE)
     require_in_range("maxPrice", p.max_price, p.min_price, highest)
@@ -492,6 +502,9 @@ def require_feed(parameters: FeedParameters) -> None:
     require_in_range("stableRate", p.stable_rate, WAD // 10_000, 10 * WAD)
     require_in_range("markBand", p.mark_band, 0, WAD // 5)
     require_in_range("cacheSeconds", p.cache_seconds, 0, HOUR_SECONDS)
+    if p.mark_source is not None:
+        require_in_range("markSource", 1, 0, int(count > 0 and feed < COLLATERAL_FEEDS))
+        require_in_range("maxAgeSeconds", p.mark_source.max_age_seconds, 1, DAY)
 
 
 def _answers(parameters: FeedParameters, now: int) -> list[Answer]:

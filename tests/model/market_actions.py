@@ -157,13 +157,17 @@ def post_surface(choose: Chooser, world: World) -> list[Action]:
     volatility = world.volatility * choose.integer(900, 1_100) / 1_000
     timestamp = world.now - choose.item((0, 0, 0, 1, 60, 3_600, 3_601, -1))
     hour = world.now // HOUR * HOUR
-    ahead = (1, 2, 3, 4, 6, 8, 24, 48, 72, 168, 336, 720, 1_440)
+    ahead = (1, 1, 2, 3, 4, 24, 48, 168, 720)
     expiries = sorted({hour + choose.item(ahead) * HOUR for _ in range(choose.integer(1, 5))})
+    known = world.hub.state.expiries.get(underlying, ())
+    live = [expiry for expiry in known if expiry > world.now]
+    if live and choose.integer(0, 1):
+        expiries = live[choose.integer(0, len(live) - 1) :]
     slices = [_slice(choose, expiry, timestamp, volatility) for expiry in expiries]
     report = SurfaceReport(
         underlying, tuple(expiries), *zip(*[s[1:] for s in slices], strict=True), timestamp
     )
-    if choose.integer(0, 4) == 0:
+    if choose.integer(0, 2) == 0:
         report = choose.item(FLAWS)(choose, world, report)
     return [Action("post_surface", (report,))]
 
@@ -199,7 +203,17 @@ FLAWS: tuple[Callable, ...] = (
     lambda choose, world, r: r._replace(svis=r.svis[::-1]),
     lambda choose, world, r: r._replace(svis=_with(r.svis, 0, svi.pack(0.01, 1.0, 0.9, 0.5, 0.01))),
     lambda choose, world, r: r._replace(timestamp=choose.integer(0, world.now)),
+    lambda choose, world, r: r._replace(
+        forward_ratios=tuple(WAD - WAD // 30 - ratio % 9 for ratio in r.forward_ratios)
+    ),
+    lambda choose, world, r: r._replace(svis=tuple(_scaled(word, 3) for word in r.svis)),
 )
+
+
+def _scaled(word: int, factor: int) -> int:
+    """Slice of that many times the variance."""
+    a, b, *_ = svi.unpack(word)
+    return word >> 128 << 128 | factor * b << 64 | factor * a
 
 
 def crowd(choose: Chooser, world: World) -> list[Action]:
@@ -305,9 +319,11 @@ def sample(choose: Chooser, world: World) -> list[Action]:
 
 def estimator(choose: Chooser, world: World) -> list[Action]:
     """Another basket or pace."""
-    if choose.integer(0, 1):
+    if choose.integer(0, 2):
         volatility = choose.item((WAD // 20 - 1, WAD // 20, WAD, 5 * WAD, 5 * WAD + 1))
-        return [Action("add_underlying", (choose.integer(1, 10), volatility))]
+        first = choose.integer(1, 10)
+        added = range(first, first + choose.item((1, 1, 4)))
+        return [Action("add_underlying", (underlying, volatility)) for underlying in added]
     parameters = EstimatorParameters(
         choose.item((59, 60, HOUR, HOUR, DAY, DAY + 1)),
         choose.item((DAY - 1, DAY, 10 * DAY, 10 * DAY, YEAR, YEAR + 1)),
