@@ -7,7 +7,8 @@ import {IPriceSource} from "../interfaces/IPriceSource.sol";
 contract SourceDouble is IPriceSource {
     /// @notice How `read` ends. `REVERT`: with an error; `SHORT`: with two words instead of three;
     /// `BURN`: when all gas is spent; `BOMB`: as an error of 64 KB; `LONG`: with 64 KB that begin
-    /// as they should; `CURRENT`: with the time of the block instead of the stored one.
+    /// as they should; `CURRENT`: with the time of the block instead of the stored one;
+    /// `HEAVY`: as it should, but at a price in gas.
     enum Mode {
         ANSWER,
         REVERT,
@@ -15,10 +16,12 @@ contract SourceDouble is IPriceSource {
         BURN,
         BOMB,
         LONG,
-        CURRENT
+        CURRENT,
+        HEAVY
     }
 
     uint256 private constant BOMB_BYTES = 65_536;
+    uint256 private constant HEAVY_GAS = 150_000;
 
     uint256 public price;
     uint256 public confidence;
@@ -43,6 +46,7 @@ contract SourceDouble is IPriceSource {
         if (mode == Mode.SHORT) _end({succeeds: true, size: 64});
         if (mode == Mode.BURN) _burn();
         if (mode == Mode.BOMB) _end({succeeds: false, size: BOMB_BYTES});
+        if (mode == Mode.HEAVY) _work();
         if (mode == Mode.LONG) _end({succeeds: true, size: BOMB_BYTES});
         return (price, confidence, mode == Mode.CURRENT ? block.timestamp : timestamp);
     }
@@ -57,6 +61,11 @@ contract SourceDouble is IPriceSource {
             if succeeds { return(0, size) }
             revert(0, size)
         }
+    }
+
+    function _work() private view {
+        uint256 atStart = gasleft();
+        while (atStart - gasleft() < HEAVY_GAS) {}
     }
 
     function _burn() private pure {
