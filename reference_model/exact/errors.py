@@ -160,6 +160,10 @@ class AlreadyInBasket(ModelError):
     parameters = ("underlying",)
 
 
+class NotInBasket(ModelError):
+    parameters = ("underlying",)
+
+
 class SampleTooEarly(ModelError):
     parameters = ("now", "earliest")
 

@@ -30,6 +30,7 @@ from reference_model.exact.errors import (
     TooManyExpiries,
     UnknownFeed,
 )
+from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import clamp, mul_down, mul_up
 from reference_model.exact.outage_clock import OutageClock
 from reference_model.exact.parameters import require_in_range
@@ -111,13 +112,6 @@ class SurfaceReport(NamedTuple):
     timestamp: int
 
 
-class Event(NamedTuple):
-    """An event of the contract with its values in order."""
-
-    name: str
-    values: tuple
-
-
 @dataclass
 class State:
     """All that is stored.
@@ -159,7 +153,7 @@ class OracleHub:
     ----------
     state : State
     events : list of Event
-        All that was emitted, the clock's left out.
+        All that it emitted; the clock keeps its own.
     """
 
     def __init__(self, clock: OutageClock) -> None:
@@ -470,12 +464,14 @@ class OracleHub:
     @contextmanager
     def _atomic(self) -> Iterator[None]:
         """Leave everything as it was if the body is refused."""
-        state, outage, events = self.state.copy(), self.clock.outage, len(self.events)
+        state, outage = self.state.copy(), self.clock.outage
+        logs = [(log, len(log)) for log in (self.events, self.clock.events)]
         try:
             yield
         except BaseException:
             self.state, self.clock.outage = state, outage
-            del self.events[events:]
+            for log, length in logs:
+                del log[length:]
             raise
 
 
@@ -518,7 +514,7 @@ def _mark(parameters: FeedParameters, price: int, now: int) -> int:
     """Mark of a perpetual: what its source says, within a band around the index."""
     source = parameters.mark_source
     answer = source.source.read() if source else None
-    if answer is None or not is_timely(answer, now, source.max_age_seconds):
+    if answer is None or not answer.price or not is_timely(answer, now, source.max_age_seconds):
         return price
     low = mul_up(price, WAD - parameters.mark_band)
     high = mul_down(price, WAD + parameters.mark_band)

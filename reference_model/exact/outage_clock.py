@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from reference_model.exact.errors import OutageTooSoon
+from reference_model.exact.events import Event
 from reference_model.exact.parameters import require_in_range
 from reference_model.types import DAY
 
@@ -38,6 +39,7 @@ class UptimeRound(NamedTuple):
 class UptimeFeed(NamedTuple):
     """A sequencer-uptime feed as a caller sees it; None is a call that fails."""
 
+    address: int
     latest: Callable[[], UptimeRound | None]
     get_round: Callable[[int], UptimeRound | None]
 
@@ -76,10 +78,13 @@ class OutageClock:
     outage : Outage
     feed : UptimeFeed or None
     grace_seconds : int
+    events : list of Event
+        All that was emitted.
     """
 
     def __init__(self) -> None:
         self.outage = Outage()
+        self.events: list[Event] = []
         self.feed: UptimeFeed | None = None
         self.grace_seconds = 0
 
@@ -104,13 +109,13 @@ class OutageClock:
         if self.outage.declared_until and now < earliest:
             raise OutageTooSoon(now, earliest)
         self.outage = extend(self.outage, now)._replace(declared_until=now + seconds)
+        self.events.append(Event("OutageDeclared", (now, now + seconds)))
 
-    def end_outage(self, now: int) -> bool:
-        """End the declared outage early; return whether one was running."""
-        running = now < self.outage.declared_until
-        if running:
+    def end_outage(self, now: int) -> None:
+        """End the declared outage early, if one is running."""
+        if now < self.outage.declared_until:
             self.outage = self.outage._replace(declared_until=now)
-        return running
+            self.events.append(Event("OutageEnded", (now,)))
 
     def set_sequencer_feed(self, now: int, feed: UptimeFeed | None, grace_seconds: int) -> None:
         """Follow another feed, or none; a sequencer that was down counts as up from now on.
@@ -120,22 +125,18 @@ class OutageClock:
         ParameterOutOfRange
         """
         require_in_range("graceSeconds", grace_seconds, 0, DAY)
+        pairs = ((f.address if f else 0) for f in (self.feed, feed))
+        self.events.append(Event("SequencerFeedSet", (*pairs, self.grace_seconds, grace_seconds)))
         self.feed, self.grace_seconds = feed, grace_seconds
         self.outage = self.outage._replace(sequencer_round=0)
         if self.outage.sequencer_until == FOREVER:
             self.outage = self.outage._replace(sequencer_until=now)
 
-    def sync_sequencer(self, now: int) -> bool:
-        """Take in what the feed says; never fails.
-
-        Returns
-        -------
-        bool
-            Whether the outages changed, so that the contract says ``SequencerSynced``.
-        """
+    def sync_sequencer(self, now: int) -> None:
+        """Take in what the feed says; never fails."""
         latest = self.feed.latest() if self.feed else None
         if latest is None or not 0 < latest.started_at <= now:
-            return False
+            return
         before = self.outage
         if latest.answer != SEQUENCER_UP:
             self._take_down(latest.started_at)
@@ -144,9 +145,11 @@ class OutageClock:
             self.outage = before._replace(sequencer_until=end)
         elif 0 != before.sequencer_round < latest.round_id:
             self._take_missed(latest)
-        changed = self.outage[:4] != before[:4]
-        self.outage = self.outage._replace(sequencer_round=latest.round_id)
-        return changed
+        after = self.outage
+        if after != before:
+            values = after.stopped_seconds, after.outage_from, after.sequencer_until
+            self.events.append(Event("SequencerSynced", values))
+        self.outage = after._replace(sequencer_round=latest.round_id)
 
     def _take_down(self, started_at: int) -> None:
         """Stop the clock until the sequencer is up again; what is counted is not counted twice."""

@@ -14,8 +14,10 @@ from reference_model.exact.errors import (
     AlreadyInBasket,
     BasketFull,
     MissingPrice,
+    NotInBasket,
     SampleTooEarly,
 )
+from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import clamp, div_to_zero, sqrt
 from reference_model.exact.parameters import require_in_range
 from reference_model.types import DAY, WAD, YEAR
@@ -62,6 +64,8 @@ class VolatilityEstimator:
         By place in the basket.
     sampled_at : int
         Active time.
+    events : list of Event
+        All that was emitted.
     """
 
     def __init__(self, spot: Callable[[int], tuple[int, int, int, int, int]]) -> None:
@@ -71,6 +75,7 @@ class VolatilityEstimator:
         self.covariances_x40: dict[tuple[int, int], int] = {}
         self.anchors: dict[int, Anchor] = {}
         self.sampled_at = 0
+        self.events: list[Event] = []
 
     def add_underlying(self, underlying: int, annual_volatility: int) -> None:
         """Take an underlying into the basket, without correlation to the others.
@@ -88,6 +93,7 @@ class VolatilityEstimator:
         self.basket.append(underlying)
         self.covariances_x40 |= {(i, place): 0 for i in range(place)}
         self.covariances_x40[place, place] = ewma.variance_of(annual_volatility)
+        self.events.append(Event("UnderlyingAdded", (underlying, annual_volatility)))
 
     def set_estimator(self, parameters: EstimatorParameters) -> None:
         """Sample at another pace or with another memory.
@@ -100,6 +106,7 @@ class VolatilityEstimator:
         require_in_range("intervalSeconds", interval_seconds, 60, DAY)
         require_in_range("decaySeconds", decay_seconds, DAY, YEAR)
         require_in_range("maxDeviation", max_deviation, 2 * WAD, 20 * WAD)
+        self.events.append(Event("EstimatorSet", (*self.parameters, *parameters)))
         self.parameters = parameters
 
     def sample(self, now: int, active: int) -> list[tuple[int, int]]:
@@ -134,6 +141,7 @@ class VolatilityEstimator:
                 self.covariances_x40[i, j] = self._updated(
                     i == j, covariance, returns[i], returns[j]
                 )
+        self.events.append(Event("Sampled", (active, self.packed_covariances())))
         return [(self.basket[i], ewma.daily_deviation(self._variance_x40(i))) for i in returns]
 
     def _return(self, place: int, underlying: int, now: int, active: int) -> _Return | None:
@@ -172,7 +180,12 @@ class VolatilityEstimator:
         return self.covariance(underlying, underlying)
 
     def covariance(self, u: int, v: int) -> int:
-        """Annual covariance of two underlyings; WAD, Down."""
+        """Annual covariance of two underlyings; WAD, Down.
+
+        Raises
+        ------
+        NotInBasket
+        """
         return self._covariance_x40(u, v) * WAD // ewma.ONE_X40
 
     def correlation(self, u: int, v: int) -> int:
@@ -186,4 +199,10 @@ class VolatilityEstimator:
         return tuple(self.covariances_x40.get((i, j), 0) for i in places for j in places[i:])
 
     def _covariance_x40(self, u: int, v: int) -> int:
-        return self.covariances_x40[tuple(sorted((self.basket.index(u), self.basket.index(v))))]
+        i, j = sorted((self._place(u), self._place(v)))
+        return self.covariances_x40[i, j]
+
+    def _place(self, underlying: int) -> int:
+        if underlying not in self.basket:
+            raise NotInBasket(underlying)
+        return self.basket.index(underlying)

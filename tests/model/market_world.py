@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from reference_model.exact.aggregation import Answer
 from reference_model.exact.errors import ModelError
+from reference_model.exact.events import Event
 from reference_model.exact.governed import GovernedParameters
-from reference_model.exact.oracle_hub import Event, FeedParameters, FeedSource, OracleHub
+from reference_model.exact.oracle_hub import FeedParameters, FeedSource, OracleHub
 from reference_model.exact.outage_clock import OutageClock, UptimeFeed, UptimeRound
 from reference_model.exact.volatility_estimator import VolatilityEstimator
 from reference_model.types import (
@@ -69,10 +70,12 @@ class Sequencer:
 
     rounds: list[UptimeRound] = field(default_factory=lambda: [UptimeRound(1, UP, START - DAY)])
     fails: bool = False
+    address: int = 0
 
     def feed(self) -> UptimeFeed:
         """Return the feed as the clock reads it."""
         return UptimeFeed(
+            self.address,
             lambda: None if self.fails else self.rounds[-1],
             lambda number: None if self.fails else self._find(number),
         )
@@ -231,9 +234,16 @@ class World:
         actions += [Action("set_underlying_parameters", (u, UNDERLYING)) for u in (1, 2)]
         return actions
 
-    def drain(self) -> list[Event]:
-        """Events of the hub since they were last asked for."""
-        events, self.hub.events = self.hub.events, []
+    def drain(self) -> dict[str, list[Event]]:
+        """Events of each contract since they were last asked for."""
+        logs = {
+            "hub": self.hub.events,
+            "parameters": self.clock.events,
+            "estimator": self.estimator.events,
+        }
+        events = {name: list(log) for name, log in logs.items()}
+        for log in logs.values():
+            log.clear()
         return events
 
 

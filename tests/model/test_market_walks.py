@@ -31,7 +31,7 @@ class Witness:
             error = self.world.run(action)
             after = self._state()
             self.seen[error[0] if error else action.name] += 1
-            self.seen.update(event.name for event in self.world.drain())
+            self.seen.update(e.name for log in self.world.drain().values() for e in log)
             if error:
                 assert after == before, action
             elif before["now"] == after["now"]:

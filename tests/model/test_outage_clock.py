@@ -34,6 +34,7 @@ class Sequencer:
 
     def feed(self) -> UptimeFeed:
         return UptimeFeed(
+            7,
             lambda: None if self.fails else self.rounds[len(self.rounds)],
             lambda round_id: None if self.fails else self.rounds.get(round_id),
         )
@@ -52,6 +53,13 @@ def clock(sequencer):
     return clock
 
 
+def synced(clock):
+    """How often the feed changed something since last asked."""
+    count = sum(event.name == "SequencerSynced" for event in clock.events)
+    clock.events.clear()
+    return count
+
+
 def test_without_an_outage_active_time_is_time(clock):
     assert clock.active_time(START + 5) == START + 5
     assert not clock.is_outage(START + 5)
@@ -65,8 +73,9 @@ def test_a_declared_outage_stops_the_clock_for_its_time(clock):
 
 def test_an_outage_can_be_ended_early(clock):
     clock.declare_outage(START, 1_000)
-    assert clock.end_outage(START + 400)
-    assert not clock.end_outage(START + 400)
+    clock.end_outage(START + 400)
+    clock.end_outage(START + 500)
+    assert [event.name for event in clock.events[1:]] == ["OutageDeclared", "OutageEnded"]
     assert clock.active_time(START + 1_000) == START + 600
 
 
@@ -83,20 +92,24 @@ def test_a_guardian_can_hold_up_half_of_the_time_at_most(clock):
 
 def test_a_sequencer_outage_counts_from_its_start_to_its_end(clock, sequencer):
     sequencer.change(DOWN, START + 100)
-    assert clock.sync_sequencer(START + 150)
+    clock.sync_sequencer(START + 150)
+    assert synced(clock) == 1
     assert clock.active_time(START + 150) == START + 100
     assert clock.is_outage(START + 10**6)
     sequencer.change(UP, START + 300)
-    assert clock.sync_sequencer(START + 350)
+    clock.sync_sequencer(START + 350)
+    assert synced(clock) == 1
     assert clock.active_time(START + 350) == START + 150
-    assert not clock.sync_sequencer(START + 400)
+    clock.sync_sequencer(START + 400)
+    assert synced(clock) == 0
     assert not clock.is_outage(START + 900)
 
 
 def test_an_outage_that_nobody_saw_is_counted_afterwards(clock, sequencer):
     sequencer.change(DOWN, START + 100)
     sequencer.change(UP, START + 300)
-    assert clock.sync_sequencer(START + 1_000)
+    clock.sync_sequencer(START + 1_000)
+    assert synced(clock) == 1
     assert clock.active_time(START + 1_000) == START + 800
 
 
@@ -117,14 +130,16 @@ def test_a_sequencer_failing_in_a_declared_outage_folds_no_time_ahead(clock, seq
 def test_a_feed_without_a_start_or_from_the_future_says_nothing(clock, sequencer, started_at):
     sequencer.change(DOWN, started_at)
     before = clock.outage
-    assert not clock.sync_sequencer(START)
+    clock.sync_sequencer(START)
+    assert synced(clock) == 0
     assert clock.outage == before
 
 
 def test_a_feed_that_fails_says_nothing(clock, sequencer):
     sequencer.change(DOWN, START)
     sequencer.fails = True
-    assert not clock.sync_sequencer(START)
+    clock.sync_sequencer(START)
+    assert synced(clock) == 0
     assert clock.outage.sequencer_until == 0
 
 
@@ -149,8 +164,10 @@ def test_every_second_of_an_outage_is_left_out_once(clock, sequencer, seed):
             seconds = rng.randint(1, DAY)
             clock.declare_outage(now, seconds)
             declared.append((now, now + seconds))
-        elif kind == 1 and clock.end_outage(now):
-            declared[-1] = declared[-1][0], now
+        elif kind == 1:
+            clock.end_outage(now)
+            if declared and now < declared[-1][1]:
+                declared[-1] = declared[-1][0], now
         elif kind == 2:
             sequencer.change(DOWN if sequencer.is_up else UP, now)
             down.append((now, 2**40)) if not sequencer.is_up else down.append((down.pop()[0], now))
