@@ -425,7 +425,7 @@ contract RiskModel is IRiskModel {
             result.netted = netted;
             result.worstLoss = loss + errorBound;
             result.isolatedLoss =
-                FixedPoint.divideUp(book.isolated, ScenarioKernel.LOSS_UNIT) + errorBound;
+                FixedPoint.divideUp(book.isolated, ScenarioKernel.LOSS_UNIT) + 3 * errorBound;
 
             uint256 group = book.parameters.group;
             int256[] memory others = pass.groupNetted[group];

@@ -340,7 +340,7 @@ class Configuration(_Section):
         return any(token.token == "mock" for token in tokens)
 
     def scenario_structs(self) -> list[dict[str, int]]:
-        """Return the scenarios as Solidity structs."""
+        """Return the scenarios as Solidity structs, sorted so that they make the fewest runs."""
         return [
             {
                 "pricePpm": int(price * PPM),
@@ -348,7 +348,9 @@ class Configuration(_Section):
                 "weightPpm": int(weight * PPM),
             }
             for group in self.scenarios
-            for price, weight in group.weight_by_price.items()
+            for price, weight in sorted(
+                group.weight_by_price.items(), key=lambda item: (-item[1], item[0])
+            )
         ]
 
     @model_validator(mode="after")

@@ -34,17 +34,21 @@ library ScenarioKernel {
     /// @dev `NormalCdf.END` - 1, which assembly cannot reach.
     uint256 private constant LAST_STEP = 600 * 2 ** 48 - 1;
 
-    /// @dev Byte offsets in a grid: a header, then the classes, then the scenarios.
+    /// @dev Byte offsets in a grid: a header, then the classes, the scenarios and the runs.
     uint256 private constant TABLE = 0x00;
     uint256 private constant CLASSES = 0x20;
     uint256 private constant SCENARIOS = 0x40;
-    uint256 private constant LINEAR = 0x60;
-    uint256 private constant NOTIONAL = 0x80;
-    uint256 private constant OPTIONS = 0xa0;
-    uint256 private constant MAX_MOVE = 0xc0;
-    uint256 private constant LEAST_LINEAR = 0xe0;
-    uint256 private constant GREATEST_LINEAR = 0x100;
-    uint256 private constant HEADER = 0x120;
+    uint256 private constant RUNS = 0x60;
+    uint256 private constant RUNS_END = 0x80;
+    uint256 private constant CLASS = 0xa0;
+    uint256 private constant LINEAR = 0xc0;
+    uint256 private constant BASE = 0xe0;
+    uint256 private constant NOTIONAL = 0x100;
+    uint256 private constant OPTIONS = 0x120;
+    uint256 private constant MAX_MOVE = 0x140;
+    uint256 private constant LEAST_LINEAR = 0x160;
+    uint256 private constant GREATEST_LINEAR = 0x180;
+    uint256 private constant HEADER = 0x1a0;
     /// @dev A class: address of the end of its scenarios, total deviation (steps), and the line of
     /// `Black76.line` for the option at hand.
     uint256 private constant CLASS_DEVIATION = 0x20;
@@ -57,6 +61,11 @@ library ScenarioKernel {
     uint256 private constant PNL = 0x40;
     uint256 private constant WEIGHT = 0x60;
     uint256 private constant SCENARIO_SIZE = 0x80;
+    /// @dev A run, of adjacent scenarios of one class and weight whose moves do not fall: addresses
+    /// of its first scenario, of the end of its last, and of its class.
+    uint256 private constant RUN_END = 0x20;
+    uint256 private constant RUN_CLASS = 0x40;
+    uint256 private constant RUN_SIZE = 0x60;
 
     /// @notice Allocates a grid.
     /// @param table Address in memory of the table of the normal distribution: `NormalCdf.load`.
@@ -71,11 +80,13 @@ library ScenarioKernel {
         assembly ("memory-safe") {
             grid := mload(0x40)
             let scenarios := add(add(grid, HEADER), mul(classCount, CLASS_SIZE))
-            let end := add(scenarios, mul(scenarioCount, SCENARIO_SIZE))
+            let runs := add(scenarios, mul(scenarioCount, SCENARIO_SIZE))
+            let end := add(runs, mul(scenarioCount, RUN_SIZE))
             calldatacopy(grid, calldatasize(), sub(end, grid))
             mstore(add(grid, TABLE), table)
             mstore(add(grid, CLASSES), add(grid, HEADER))
             mstore(add(grid, SCENARIOS), scenarios)
+            mstore(add(grid, RUNS), runs)
             mstore(0x40, end)
         }
     }
@@ -90,7 +101,8 @@ library ScenarioKernel {
         }
     }
 
-    /// @notice Sets a scenario and clears what has been added to it.
+    /// @notice Sets a scenario and clears what has been added to it. Scenarios are set in order.
+    /// Ascending moves within a class and weight make long runs, and a run costs gas of its own.
     /// @param j Index of the scenario.
     /// @param moveX64 Shocked price over present price, in (0, 256).
     /// @param weightPpm Weight, at most 1e6.
@@ -111,13 +123,35 @@ library ScenarioKernel {
                 mstore(add(grid, GREATEST_LINEAR), linear)
             }
             if gt(moveX64, mload(add(grid, MAX_MOVE))) { mstore(add(grid, MAX_MOVE), moveX64) }
+
+            // The run goes on, or the next one begins.
+            let class := mload(add(grid, CLASS))
+            let run := mload(add(grid, RUNS_END))
+            let before := sub(scenario, SCENARIO_SIZE)
+            let goesOn := gt(mload(class), scenario)
+            goesOn := and(goesOn, eq(weightPpm, mload(add(before, WEIGHT))))
+            goesOn := and(goesOn, iszero(lt(moveX64, mload(add(before, MOVE)))))
+            goesOn := and(goesOn, gt(run, mload(add(grid, RUNS))))
+            switch goesOn
+            case 0 {
+                for {} iszero(gt(mload(class), scenario)) {} { class := add(class, CLASS_SIZE) }
+                mstore(add(grid, CLASS), class)
+                mstore(run, scenario)
+                mstore(add(run, RUN_CLASS), class)
+                run := add(run, RUN_SIZE)
+                mstore(add(grid, RUNS_END), run)
+            }
+            mstore(add(sub(run, RUN_SIZE), RUN_END), add(scenario, SCENARIO_SIZE))
         }
     }
 
     /// @notice Forgets positions and bounds of the underlying before; call it before `setScenario`.
     function clear(Grid grid) internal pure {
         assembly ("memory-safe") {
+            mstore(add(grid, CLASS), mload(add(grid, CLASSES)))
+            mstore(add(grid, RUNS_END), mload(add(grid, RUNS)))
             mstore(add(grid, LINEAR), 0)
+            mstore(add(grid, BASE), 0)
             mstore(add(grid, NOTIONAL), 0)
             mstore(add(grid, OPTIONS), 0)
             mstore(add(grid, MAX_MOVE), ONE)
@@ -169,10 +203,7 @@ library ScenarioKernel {
         (callX64, callDeltaX64) =
             Black76.unitCall(table, strikeRatioX64, lnRatioX64, deviationX64);
         _addErrorBound(grid, notional, strikeRatioX64);
-        // What the position is worth at market per unit of notional; a put without its K/F, which
-        // is the same in every scenario.
-        int256 base = isPut ? callX64 - int256(ONE) : callX64;
-        ownLoss = _scan(grid, notional, isPut, strikeRatioX64, base);
+        ownLoss = _scan(grid, notional, isPut, strikeRatioX64, callX64);
     }
 
     /// @notice Adds a position whose value moves with the price: profit and loss
@@ -194,7 +225,8 @@ library ScenarioKernel {
         assembly ("memory-safe") {
             let p := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
             pnl := mul(mload(add(grid, LINEAR)), sub(mload(add(p, MOVE)), ONE))
-            pnl := mul(add(pnl, mload(add(p, PNL))), mload(add(p, WEIGHT)))
+            pnl := sub(add(pnl, mload(add(p, PNL))), mload(add(grid, BASE)))
+            pnl := mul(pnl, mload(add(p, WEIGHT)))
             // Floor of the quotient by LOSS_UNIT.
             let quotient := sdiv(pnl, LOSS_UNIT)
             pnl := sub(quotient, slt(smod(pnl, LOSS_UNIT), 0))
@@ -235,17 +267,13 @@ library ScenarioKernel {
         }
     }
 
-    /// @dev The loop over all scenarios. Per scenario, with u and v the places of d1 and d2:
+    /// @dev The loop over all scenarios adds N * c to each, c the value of the call per unit of
+    /// D * F after the move. What it is worth at market, N * base, is the same in each and kept
+    /// once; a put's N * (1 - m) is a linear position.
     ///
-    ///     y   = m * (N(u) - isPut) - K/F * N(v)
-    ///     pnl = N * (y - base);  netted += pnl;  worst = min(worst, weight * pnl)
-    ///
-    /// Both distributions are `NormalCdf.cdfAt`, written out because a call costs as much as a term
-    /// of the polynomial; the code for places outside the table, where at least one of them is
-    /// trivial, stands apart. `base` and isPut (X48) go through scratch memory, which keeps the
-    /// loop within reach of the stack. Ranges: distributions X48 in [0, 2^48], m < 2^72,
-    /// K/F < 2^162, so y < 2^210; N times it stays below 2^206 since N * K/F does, times a weight
-    /// below 2^226.
+    /// At one deviation and weight an option's profit and loss is monotone in the move, so its own
+    /// worst is that of the first scenario of a run, or of the last if it loses from a rise: what
+    /// `PNL` has grown by there.
     function _scan(
         Grid grid,
         int256 notional,
@@ -257,8 +285,89 @@ library ScenarioKernel {
         // caller, where its variables would not all stay on the stack (a tenth more gas).
         if (notional == 0) return 0;
         assembly ("memory-safe") {
+            let worst := 0
+            let atMarket := mul(notional, base)
+            let losesFromRise := xor(slt(notional, 0), isPut)
+            let end := mload(add(grid, RUNS_END))
+            for { let run := mload(add(grid, RUNS)) } lt(run, end) { run := add(run, RUN_SIZE) } {
+                let scenario := mload(run)
+                if losesFromRise { scenario := sub(mload(add(run, RUN_END)), SCENARIO_SIZE) }
+                let pnl := add(mload(add(scenario, PNL)), atMarket)
+                addRun(mload(add(grid, TABLE)), run, notional, strikeRatioX64)
+                pnl := sub(mload(add(scenario, PNL)), pnl)
+                if isPut { pnl := sub(pnl, mul(notional, sub(mload(add(scenario, MOVE)), ONE))) }
+                pnl := mul(pnl, mload(add(scenario, WEIGHT)))
+                if slt(pnl, worst) { worst := pnl }
+            }
+            ownLoss := sub(0, worst)
+            let sum := add(grid, BASE)
+            mstore(sum, add(mload(sum), atMarket))
+            if isPut {
+                sum := add(grid, LINEAR)
+                mstore(sum, sub(mload(sum), notional))
+            }
+
+            // Adds N * c to every scenario of a run, with u and v the places of d1 and d2:
+            //
+            //     c = m * N(u) - K/F * N(v)
+            //
+            // As u rises with the move, the scenarios outside the table are the first and the last
+            // of the run: N(v) = 0 in the former, N(u) = 1 in the latter. Inside, the loop needs
+            // not look. Both distributions are `NormalCdf.cdfAt`, written out because a call costs
+            // as much as a term of the polynomial. Ranges: distributions X48 in [0, 2^48],
+            // m < 2^72, K/F < 2^162, so c < 2^210; N times it stays below 2^206 since N * K/F does.
+            function addRun(table, run, notional_, strikeRatio) {
+                let class := mload(add(run, RUN_CLASS))
+                let s := mload(add(class, CLASS_DEVIATION))
+                let slope := mload(add(class, CLASS_SLOPE))
+                let centre := mload(add(class, CLASS_CENTRE))
+                let p := mload(run)
+                let end_ := mload(add(run, RUN_END))
+                for {} 1 {} {
+                    let u := add(centre, sar(84, mul(slope, mload(p))))
+                    if iszero(slt(u, s)) { break }
+                    if iszero(slt(u, 0)) {
+                        u := mul(mload(add(p, MOVE)), cdfAt(table, u))
+                        let place := add(p, PNL)
+                        mstore(place, add(mload(place), mul(notional_, sar(48, u))))
+                    }
+                    p := add(p, SCENARIO_SIZE)
+                    if eq(p, end_) { leave }
+                }
+                for {} 1 {} {
+                    let last := sub(end_, SCENARIO_SIZE)
+                    let u := add(centre, sar(84, mul(slope, mload(last))))
+                    if iszero(sgt(u, LAST_STEP)) { break }
+                    u := mul(strikeRatio, cdfAt(table, sub(u, s)))
+                    u := sub(shl(48, mload(add(last, MOVE))), u)
+                    let place := add(last, PNL)
+                    mstore(place, add(mload(place), mul(notional_, sar(48, u))))
+                    end_ := last
+                    if eq(p, end_) { leave }
+                }
+                // Leaving from the bottom saves a jump in every scenario.
+                for {} 1 {} {
+                    let u := add(centre, sar(84, mul(slope, mload(p))))
+                    let v := sub(u, s)
+                    let w := mload(add(table, and(shr(43, u), 0x7fe0)))
+                    u := and(u, 0xffffffffffff)
+                    let c := add(signextend(11, w), mul(u, signextend(5, w)))
+                    c := add(signextend(17, w), mul(u, c))
+                    c := add(signextend(23, w), mul(u, c))
+                    c := mul(shr(196, add(w, mul(u, c))), mload(add(p, MOVE)))
+                    w := mload(add(table, and(shr(43, v), 0x7fe0)))
+                    v := and(v, 0xffffffffffff)
+                    u := add(signextend(11, w), mul(v, signextend(5, w)))
+                    u := add(signextend(17, w), mul(v, u))
+                    u := add(signextend(23, w), mul(v, u))
+                    c := sub(c, mul(strikeRatio, shr(196, add(w, mul(v, u)))))
+                    let place := add(p, PNL)
+                    mstore(place, add(mload(place), mul(notional_, sar(48, c))))
+                    p := add(p, SCENARIO_SIZE)
+                    if eq(p, end_) { break }
+                }
+            }
             function cdfAt(table, step) -> y {
-                if slt(step, 0) { leave }
                 if gt(step, LAST_STEP) {
                     y := shl(48, 1)
                     leave
@@ -270,56 +379,6 @@ library ScenarioKernel {
                 y := add(signextend(23, word), mul(t, y))
                 y := shr(196, add(word, mul(t, y)))
             }
-            mstore(0x00, base)
-            mstore(0x20, shl(48, isPut))
-            let table := mload(add(grid, TABLE))
-            let class := mload(add(grid, CLASSES))
-            let p := mload(add(grid, SCENARIOS))
-            let worst := 0
-            for { let last := p } lt(class, last) { class := add(class, CLASS_SIZE) } {
-                let end := mload(class)
-                if eq(p, end) { continue }
-                let s := mload(add(class, CLASS_DEVIATION))
-                let slope := mload(add(class, CLASS_SLOPE))
-                let centre := mload(add(class, CLASS_CENTRE))
-                // Leaving from the bottom saves a jump in every scenario.
-                for {} 1 {} {
-                    let u := add(centre, sar(84, mul(slope, mload(p))))
-                    let v := sub(u, s)
-                    if or(slt(v, 0), gt(u, LAST_STEP)) {
-                        let y := mul(sub(cdfAt(table, u), mload(0x20)), mload(add(p, MOVE)))
-                        y := sub(y, mul(strikeRatioX64, cdfAt(table, v)))
-                        y := mul(notional, sub(sar(48, y), mload(0x00)))
-                        let sum := add(p, PNL)
-                        mstore(sum, add(mload(sum), y))
-                        y := mul(y, mload(add(p, WEIGHT)))
-                        if slt(y, worst) { worst := y }
-                        p := add(p, SCENARIO_SIZE)
-                        if eq(p, end) { break }
-                        continue
-                    }
-                    let w := mload(add(table, and(shr(43, u), 0x7fe0)))
-                    u := and(u, 0xffffffffffff)
-                    let y := add(signextend(11, w), mul(u, signextend(5, w)))
-                    y := add(signextend(17, w), mul(u, y))
-                    y := add(signextend(23, w), mul(u, y))
-                    y := mul(sub(shr(196, add(w, mul(u, y))), mload(0x20)), mload(add(p, MOVE)))
-                    w := mload(add(table, and(shr(43, v), 0x7fe0)))
-                    v := and(v, 0xffffffffffff)
-                    u := add(signextend(11, w), mul(v, signextend(5, w)))
-                    u := add(signextend(17, w), mul(v, u))
-                    u := add(signextend(23, w), mul(v, u))
-                    y := sub(y, mul(strikeRatioX64, shr(196, add(w, mul(v, u)))))
-                    y := mul(notional, sub(sar(48, y), mload(0x00)))
-                    let sum := add(p, PNL)
-                    mstore(sum, add(mload(sum), y))
-                    y := mul(y, mload(add(p, WEIGHT)))
-                    if slt(y, worst) { worst := y }
-                    p := add(p, SCENARIO_SIZE)
-                    if eq(p, end) { break }
-                }
-            }
-            ownLoss := sub(0, worst)
         }
     }
 }

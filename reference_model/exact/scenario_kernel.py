@@ -6,6 +6,9 @@ the error bound.
 Source: specification, Mathematics (Scenario kernel).
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from reference_model.exact.black76 import MAX_DEVIATION
 from reference_model.exact.black76 import unit_call as call_x64
 
@@ -14,14 +17,45 @@ __all__ = [
     "LOSS_UNIT",
     "MAX_DEVIATION",
     "ROUNDING_ERROR",
+    "Place",
     "call_x64",
     "error_bound",
     "error_notional",
+    "runs",
+    "worst_places",
 ]
 
 KERNEL_ERROR = 500_000
 ROUNDING_ERROR = 32
 LOSS_UNIT = 10**6 * 2**64
+
+
+class Place(NamedTuple):
+    """What of a scenario makes a run: its move (X64), weight (Ppm) and vol class."""
+
+    move_x64: int
+    weight_ppm: int
+    vol_class: int
+
+
+def runs(scenarios: Sequence[Place]) -> list[range]:
+    """Cut scenarios into runs: adjacent ones of one vol class and weight, moves not falling."""
+
+    def goes_on(before: Place, after: Place) -> bool:
+        return (
+            before.vol_class == after.vol_class
+            and before.weight_ppm == after.weight_ppm
+            and before.move_x64 <= after.move_x64
+        )
+
+    count = len(scenarios)
+    starts = [j for j in range(count) if j == 0 or not goes_on(scenarios[j - 1], scenarios[j])]
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def worst_places(scenario_runs: Sequence[range], loses_from_rise: bool) -> list[int]:
+    """Return where an option is at its worst within each run: the last scenario, or the first."""
+    return [run[-1] if loses_from_rise else run[0] for run in scenario_runs]
 
 
 def error_notional(notional: int, max_move_x64: int, strike_ratio_x64: int) -> int:

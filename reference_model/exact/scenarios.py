@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact.black76 import unit_call
-from reference_model.exact.scenario_kernel import MAX_DEVIATION, error_bound, error_notional
+from reference_model.exact.scenario_kernel import (
+    MAX_DEVIATION,
+    Place,
+    error_bound,
+    error_notional,
+    runs,
+    worst_places,
+)
 from reference_model.exact.svi import total_deviation
 from reference_model.exact.transcendental import exp_x64, ln_ratio_x64, ln_x64
 from reference_model.types import DAY, PPM, WAD, YEAR, GlobalParameters, Scenario
@@ -23,10 +30,11 @@ THIRTY_DAYS = 30 * DAY
 
 
 class Grid(NamedTuple):
-    """Moves m_j of an underlying and their logarithms ℓ_j, X64."""
+    """Moves m_j of an underlying and their logarithms ℓ_j, X64; the runs they make."""
 
     moves: tuple[int, ...]
     logs: tuple[int, ...]
+    runs: tuple[range, ...]
 
 
 class SliceRisk(NamedTuple):
@@ -102,7 +110,10 @@ def grid(scenarios: tuple[Scenario, ...], scan_range: int) -> Grid:
     """Moves of an underlying with this scan range, WAD; each at least `MINIMUM_MOVE`."""
     moves = [ONE + s.price_ppm * scan_range * ONE // 10**24 for s in scenarios]
     moves = [max(move, MINIMUM_MOVE) for move in moves]
-    return Grid(tuple(moves), tuple(ln_x64(move) for move in moves))
+    places = [
+        Place(move, s.weight_ppm, s.vol_ppm) for move, s in zip(moves, scenarios, strict=True)
+    ]
+    return Grid(tuple(moves), tuple(ln_x64(move) for move in moves), tuple(runs(places)))
 
 
 @lru_cache(maxsize=4096)
@@ -150,7 +161,7 @@ def option_row(slice_: SliceRisk, grid_: Grid, strike: int) -> OptionRow:
         deviation = min(total_deviation(slice_.svi, -log), MAX_DEVIATION)
     value, delta = unit_call(ratio, log, deviation)
     changes = []
-    for move, log_move, vol_move in zip(*grid_, slice_.vol_moves, strict=True):
+    for move, log_move, vol_move in zip(grid_.moves, grid_.logs, slice_.vol_moves, strict=True):
         shocked = max(slice_.deviation_floor, deviation * vol_move // ONE)
         moved, _ = unit_call(ratio, log, min(shocked, MAX_DEVIATION), move, log_move)
         changes.append(moved - value)
@@ -203,14 +214,14 @@ def scan(things: list[Thing], grid_: Grid, weights: tuple[int, ...]) -> Scan:
     greatest = max(grid_.moves)
     notionals = sum(error_notional(t.notional, greatest, t.row.strike_ratio) for t in options)
     error = error_bound(notionals, len(options)) if options else 0
-    gross = sum(abs(t.notional) * _own_loss(t, moves, weights) for t in things)
+    gross = sum(abs(t.notional) * _own_loss(t, grid_, weights) for t in things)
     worst = min(netted)
     return Scan(
         tuple(netted),
         error,
         max(0, -worst) + error,
         netted.index(worst),
-        -(-gross // (PPM * ONE)) + error,
+        -(-gross // (PPM * ONE)) + 3 * error,
     )
 
 
@@ -219,11 +230,12 @@ def sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
-def _own_loss(thing: Thing, moves: list[int], weights: tuple[int, ...]) -> int:
+def _own_loss(thing: Thing, grid_: Grid, weights: tuple[int, ...]) -> int:
     """own_i: worst weighted loss per unit of absolute notional, Ppm times X64."""
+    moves = [move - ONE for move in grid_.moves]
     if thing.row is None:
-        changes = moves
+        changes, places = moves, range(len(moves))
     else:
         changes = [c - thing.is_put * m for c, m in zip(thing.row.changes, moves, strict=True)]
-    losses = (-thing.direction * w * c for w, c in zip(weights, changes, strict=True))
-    return max(0, *losses)
+        places = worst_places(grid_.runs, (thing.direction < 0) != thing.is_put)
+    return max(0, *(-thing.direction * weights[j] * changes[j] for j in places))

@@ -166,7 +166,7 @@ def margin(market, risk, portfolios, keep_scenarios=False):
     cells = Cells(portfolios, risk)
     error = _error(risk, portfolios, cells)
     scan = _scan(market, risk, portfolios, cells, spot, keep_scenarios)
-    isolated = _isolated_loss(market, risk, portfolios, cells, spot) + error
+    isolated = _isolated_loss(market, risk, portfolios, cells, spot) + 3 * error
     underlyings = _charges(market, risk, portfolios, cells, spot, scan, isolated, error)
     group_risk = _group_risk(market, scan, error)
     derivative = _derivative_value(risk, portfolios) - error.sum(axis=1)

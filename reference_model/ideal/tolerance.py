@@ -248,13 +248,13 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
     loss = cells.total(size, unit.pnl) + largest_move * (sums + spot) + rounding
     delta = cells.total(size, unit.delta) + sums + spot + rounding
     error = 8 * EPS * result.error + cells.total(1, risk.fixed_error) + rounding
-    loss_error, exposure = loss + error, delta + error
+    loss_error, isolated_error, exposure = loss + error, loss + 3 * error, delta + error
     days = risk.bucket_time[:, -1] / THIRTY_DAYS_SECONDS
     open_interest, isolated_open_interest = (
-        _of_open_interest(market, portfolios, charge, each, loss_error)
-        for charge, each in (
-            (result.open_interest_charge, result.worst_loss),
-            (result.isolated_open_interest_charge, result.isolated_loss),
+        _of_open_interest(market, portfolios, charge, each, allowance)
+        for charge, each, allowance in (
+            (result.open_interest_charge, result.worst_loss, loss_error),
+            (result.isolated_open_interest_charge, result.isolated_loss, isolated_error),
         )
     )
     short = result.short_option_charge * EPS * (16 + count)
@@ -264,7 +264,7 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
         error,
         loss_error,
         None,
-        loss_error,
+        isolated_error,
         delta,
         delta,
         u.basis_rate * days * 2 * exposure + 16 * EPS * result.basis_charge + WEI,
@@ -328,12 +328,16 @@ def _of_totals(market, portfolios, result, underlyings, derivative, spot, initia
     iso = common + sum(
         each.sum(axis=1) for each in (u.isolated_concentration_charge, u.isolated_confidence_charge)
     )
-    scan = u.worst_loss.sum(axis=1)
     small = 16 * EPS * result.isolated_initial_margin + 16 * WEI
-    risk = scan + 16 * EPS * result.isolated_scan_risk
-    net_mm, iso_mm = (g.maintenance_factor * risk + each + small for each in (net, iso))
+    risk, isolated_risk = (
+        each.sum(axis=1) + 16 * EPS * result.isolated_scan_risk
+        for each in (u.worst_loss, u.isolated_loss)
+    )
+    net_mm = g.maintenance_factor * risk + net + small
+    iso_mm = g.maintenance_factor * isolated_risk + iso + small
     net_im = g.initial_factor * risk + net + u.open_interest_charge.sum(axis=1) + small
-    iso_im = g.initial_factor * risk + iso + u.isolated_open_interest_charge.sum(axis=1) + small
+    iso_im = g.initial_factor * isolated_risk + iso + small
+    iso_im = iso_im + u.isolated_open_interest_charge.sum(axis=1)
     mm, im = np.maximum(net_mm, iso_mm), np.maximum(net_im, iso_im)
     derivative = derivative + 16 * EPS * np.abs(result.derivative_value)
     cash = 16 * EPS * (np.abs(portfolios.cash) + result.collateral_value) + 4 * WEI
@@ -349,7 +353,7 @@ def _of_totals(market, portfolios, result, underlyings, derivative, spot, initia
         values + 16 * EPS * result.collateral_value,
         derivative,
         risk,
-        risk,
+        isolated_risk,
         depeg,
         net_mm,
         net_im,

@@ -6,7 +6,14 @@ Source: specification, Mathematics (Scenario kernel).
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reference_model.exact.scenario_kernel import LOSS_UNIT, call_x64, error_bound, error_notional
+from reference_model.exact.scenario_kernel import (
+    LOSS_UNIT,
+    call_x64,
+    error_bound,
+    error_notional,
+    runs,
+    worst_places,
+)
 from reference_model.exact.transcendental import ln_x64
 
 _ONE = 2**64
@@ -35,6 +42,7 @@ class Grid:
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self.scenarios = scenarios
+        self._runs = runs(scenarios)
         self._ln_moves = [ln_x64(s.move_x64) for s in scenarios]
         self._max_move = max(_ONE, *(s.move_x64 for s in scenarios))
         self._pnl = [0] * len(scenarios)
@@ -71,6 +79,7 @@ class Grid:
             position's own worst weighted loss, at least 0, in `LOSS_UNIT`-ths of a wei.
         """
         call, delta = call_x64(strike_ratio_x64, ln_ratio_x64, deviation_x64)
+        places = worst_places(self._runs, (notional < 0) != is_put)
         worst = 0
         for j, (scenario, ln_move) in enumerate(zip(self.scenarios, self._ln_moves, strict=True)):
             shocked = deviations_x64[scenario.vol_class]
@@ -78,7 +87,8 @@ class Grid:
             value, _ = call_x64(*terms)
             pnl = notional * (value - call - is_put * (scenario.move_x64 - _ONE))
             self._pnl[j] += pnl
-            worst = min(worst, scenario.weight_ppm * pnl)
+            if j in places:
+                worst = min(worst, scenario.weight_ppm * pnl)
         self._notionals += error_notional(notional, self._max_move, strike_ratio_x64)
         self._options += 1
         return call, delta, -worst
