@@ -5,7 +5,7 @@ from typing import Any
 
 import ape
 from eth_utils import keccak
-from ethpm_types import MethodABI
+
 from scripts._deployment import selector
 
 WAD = 10**18
@@ -75,6 +75,10 @@ class HubWorld:
         """Mine a block that much later."""
         self.move_to(self.now + seconds)
 
+    def next_block(self, seconds: int = 1) -> None:
+        """Let the next transaction's block be that much later, and no sooner."""
+        ape.chain.pending_timestamp = self.now + seconds
+
     # -------------------------------------------------------------------------------------- sources
 
     def parameters(self, count: int = 3, **changes: Any) -> dict[str, Any]:
@@ -120,16 +124,28 @@ class HubWorld:
         self.observe(at=self.start)
         return self
 
-    # ------------------------------------------------------------------------------------ in a block
+    # -------------------------------------------------------------------------------------- signing
 
-    def next_block(self, seconds: int = 1) -> None:
-        """Let the next transaction's block be that much later, and no sooner."""
-        ape.chain.pending_timestamp = self.now + seconds
+    @property
+    def signers(self) -> list[Any]:
+        """Three accounts that may sign."""
+        actors = self.actors
+        return [actors.guardian, actors.treasurer, actors.outsider]
+
+    def appoint_signers(self, signers: list[Any], threshold: int) -> None:
+        """Name the signers of reports, in ascending order, as admin."""
+        self.reports.setSigners(signers, threshold, sender=self.actors.admin)
+
+    def sign(self, account: Any, digest: bytes) -> bytes:
+        """Sign a digest: the signer's address, then the signature."""
+        signature = account.sign_raw_msghash(digest).encode_rsv()
+        return bytes.fromhex(account.address[2:]) + signature
+
+    # ----------------------------------------------------------------------------------- one block
 
     def in_one_block(self, *calls: Any) -> list[Any]:
         """Make several encoded calls of the hub in one block and return their outcomes."""
-        outcomes = self.many.tryMany.call(self.hub, list(calls))
-        return list(outcomes)
+        return list(self.many.tryMany.call(self.hub, list(calls)))
 
 
 def error_name(data: bytes) -> str:
@@ -138,9 +154,3 @@ def error_name(data: bytes) -> str:
         if data[:4] == keccak(text=error.selector)[:4]:
             return error.name
     return data.hex()
-
-
-def function(name: str) -> MethodABI:
-    """Return a function of the hub."""
-    contract = ape.project.OracleHub.contract_type
-    return next(m for m in (*contract.view_methods, *contract.mutable_methods) if m.name == name)

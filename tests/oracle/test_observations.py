@@ -1,4 +1,4 @@
-"""One observation after the other: breaker, stable price, mark, clock and what views say between."""
+"""One observation after the other: breaker, stable price, mark, clock, and what views say."""
 
 import numpy as np
 import pytest
