@@ -19,11 +19,12 @@ TRY_MANY = keccak(text="tryMany(address,bytes[])")[:4]
 BATCH = 100
 
 
-def predicted(model: Callable[..., Reading | None], *case: Any) -> Outcome:
+def predicted(
+    model: Callable[..., tuple | None], *case: Any, types: Sequence[str] = READING
+) -> Outcome:
     """Outcome the model predicts, in the bytes of the chain."""
     try:
-        reading = model(*case)
-        return True, b"" if reading is None else encode(READING, reading)
+        return True, encode(types, model(*case) or ())
     except ModelError as error:
         return False, encode_error(error.name, error.arguments)
 
