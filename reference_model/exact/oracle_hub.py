@@ -221,11 +221,11 @@ class OracleHub:
         if before is not None and before.observed_at == now:
             return
         self.clock.sync_sequencer(now)
-        answers = _answers(parameters, now)
-        if len(answers) < parameters.quorum:
-            self._emit("QuorumMissed", feed, len(answers), parameters.quorum)
+        given = answers(parameters, now)
+        if len(given) < parameters.quorum:
+            self._emit("QuorumMissed", feed, len(given), parameters.quorum)
             return
-        seen = aggregate(answers)
+        seen = aggregate(given)
         if before is not None and seen.timestamp < before.timestamp:
             self._emit("ObservationOutdated", feed, seen.timestamp, before.timestamp)
             return
@@ -341,10 +341,10 @@ class OracleHub:
         before = self.state.observations.get(feed)
         if before is None or now <= before.observed_at + parameters.cache_seconds:
             return before
-        answers = _answers(parameters, now)
-        if len(answers) < parameters.quorum:
+        given = answers(parameters, now)
+        if len(given) < parameters.quorum:
             return before
-        seen = aggregate(answers)
+        seen = aggregate(given)
         if seen.timestamp < before.timestamp:
             return before
         return self._next(feed, parameters, before, seen, now)
@@ -503,7 +503,7 @@ def require_feed(feed: int, parameters: FeedParameters) -> None:
         require_in_range("maxAgeSeconds", p.mark_source.max_age_seconds, 1, DAY)
 
 
-def _answers(parameters: FeedParameters, now: int) -> list[Answer]:
+def answers(parameters: FeedParameters, now: int) -> list[Answer]:
     """Valid answers of a feed's sources."""
     band = parameters.min_price, parameters.max_price
     answers = (valid(s.source.read(), now, s.max_age_seconds, *band) for s in parameters.sources)

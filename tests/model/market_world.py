@@ -4,7 +4,7 @@
 is; `run` does one action to it. Actions are plain data, drawn in `market_actions`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reference_model.exact.aggregation import Answer
@@ -25,7 +25,7 @@ from reference_model.types import (
 )
 
 # On the hour, so that hours and settlement windows fall where they are easy to read.
-START = 1_770_001_200
+START = 1_800_000_000
 UNDERLYINGS = (1, 2, 3, 4)
 COLLATERALS = (257, 258, 259)
 FEEDS = (*UNDERLYINGS, *COLLATERALS)
@@ -68,7 +68,7 @@ class Puppet:
 class Sequencer:
     """An uptime feed with all its rounds."""
 
-    rounds: list[UptimeRound] = field(default_factory=lambda: [UptimeRound(1, UP, START - DAY)])
+    rounds: list[UptimeRound]
     fails: bool = False
     address: int = 0
 
@@ -91,14 +91,16 @@ class World:
     ----------
     addresses : sequence of int, optional
         Addresses of the puppets, so that errors name them.
+    start : int, optional
+        Time to begin at, on the hour.
     """
 
-    def __init__(self, addresses=tuple(range(1, PUPPETS + 1))) -> None:
-        self.now = START
+    def __init__(self, addresses=tuple(range(1, PUPPETS + 1)), start: int = START) -> None:
+        self.now = start
         self.puppets = [Puppet(self, i, address=a) for i, a in enumerate(addresses)]
         self.levels = dict(LEVELS)
         self.volatility = 0.7
-        self.sequencer = Sequencer()
+        self.sequencer = Sequencer([UptimeRound(1, UP, start - DAY)])
         self.clock = OutageClock()
         self.hub = OracleHub(self.clock)
         self.parameters = GovernedParameters(self.clock, GLOBAL, SCENARIOS)
@@ -225,7 +227,8 @@ class World:
         for feed in SOURCES:
             actions += [
                 Action(
-                    "show", (p.place, "ANSWER", Answer(LEVELS[feed], LEVELS[feed] // 1000, START))
+                    "show",
+                    (p.place, "ANSWER", Answer(LEVELS[feed], LEVELS[feed] // 1000, self.now)),
                 )
                 for p in self.puppets_of(feed)
             ]
