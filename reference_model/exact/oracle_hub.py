@@ -370,19 +370,13 @@ class OracleHub:
             All slices together.
         """
         self._require_report(now, report)
-        underlying, timestamp = report.underlying, report.timestamp
+        underlying, previous, posted = report.underlying, 0, {}
         columns = report.forward_ratios, report.discounts, report.svis
-        posted = {
-            expiry: PostedSlice(*values, timestamp)
-            for expiry, *values in zip(report.expiries, *columns, strict=True)
-        }
-        previous = 0
-        for expiry, new in zip(
-            report.expiries, map(PostedSlice, *columns, [timestamp] * len(posted)), strict=False
-        ):
+        for expiry, *values in zip(report.expiries, *columns, strict=True):
             if expiry <= previous:
                 raise SlicesNotAscending(underlying, expiry, previous)
-            self._require_slice(now, underlying, expiry, new)
+            posted[expiry] = PostedSlice(*values, report.timestamp)
+            self._require_slice(now, underlying, expiry, posted[expiry])
             previous = expiry
         live = {e for e in self.state.expiries.get(underlying, ()) if e > now} | set(posted)
         if len(live) > MAX_EXPIRIES:
@@ -514,7 +508,7 @@ def _mark(parameters: FeedParameters, price: int, now: int) -> int:
     """Mark of a perpetual: what its source says, within a band around the index."""
     source = parameters.mark_source
     answer = source.source.read() if source else None
-    if answer is None or not answer.price or not is_timely(answer, now, source.max_age_seconds):
+    if answer is None or not is_timely(answer, now, source.max_age_seconds):
         return price
     low = mul_up(price, WAD - parameters.mark_band)
     high = mul_down(price, WAD + parameters.mark_band)

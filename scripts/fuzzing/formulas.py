@@ -1,6 +1,6 @@
 """Every pure function of the contracts, thousands of packed cases in one call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -32,7 +32,7 @@ PAYLOAD_BYTES = 96
 MAX_PRICE = 2**96 - 1
 ONE_X64 = 2**64
 
-Draw = Callable[[Random], int]
+Draw = Callable[[Random], int | tuple[int, ...]]
 
 
 class PanicError(Exception):
@@ -199,7 +199,10 @@ def require_canonical(id_: int) -> tuple:
 
 @dataclass(frozen=True)
 class Formula:
-    """A function of a harness, how to draw its arguments, and what the model makes of them."""
+    """A function of a harness, how to draw its arguments, and what the model makes of them.
+
+    A draw of several words is of as many arguments, where one bears on the other.
+    """
 
     signature: str
     draws: tuple[Draw, ...]
@@ -293,7 +296,7 @@ class FormulaSubject:
 
     def draw(self, rng: Random, count: int) -> list[tuple[int, ...]]:
         """Arguments of so many calls."""
-        return [tuple(draw(rng) for draw in self.formula.draws) for _ in range(count)]
+        return [tuple(_flat(draw(rng) for draw in self.formula.draws)) for _ in range(count)]
 
     def restore(self, plain: tuple) -> tuple[int, ...]:
         """Arguments are plain already."""
@@ -301,7 +304,7 @@ class FormulaSubject:
 
     def ask(self, cases: list[tuple[int, ...]]) -> list[Outcome]:
         """One call, all outcomes."""
-        words = len(self.formula.draws)
+        words = len(cases[0])
         packed = b"".join((word % WORD).to_bytes(32, "big") for case in cases for word in case)
         arguments = encode(["bytes4", "uint256", "bytes"], [self.selector, words, packed])
         data = chain.selector_of("map(bytes4,uint256,bytes)") + arguments
@@ -337,6 +340,11 @@ class FormulaSubject:
             words = [int.from_bytes(data[i : i + 32], "big") for i in range(0, PAYLOAD_BYTES, 32)]
             return ", ".join(str(word) for word in words)
         return chain.describe(False, data, [])
+
+
+def _flat(words: Iterable[int | tuple[int, ...]]) -> Iterator[int]:
+    for word in words:
+        yield from word if isinstance(word, tuple) else (word,)
 
 
 def _padded(data: bytes) -> bytes:

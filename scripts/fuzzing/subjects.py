@@ -7,6 +7,7 @@ from ape.api import AccountAPI
 
 from scripts.fuzzing.campaign import Subject
 from scripts.fuzzing.formulas import LEDGER, MATHEMATICS, FormulaSubject
+from scripts.fuzzing.market_data import HUB
 from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios
 
 FORMULA_WEIGHT = 0.85
@@ -27,10 +28,12 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
     mathematics = account.deploy(ape.project.MathHarness)
     ledger = account.deploy(ape.project.LedgerHarness)
     portfolios = account.deploy(ape.project.PortfolioHarness)
-    share = FORMULA_WEIGHT / (len(MATHEMATICS) + len(LEDGER))
+    hub = account.deploy(ape.project.OracleHarness)
+    share = FORMULA_WEIGHT / (len(MATHEMATICS) + len(LEDGER) + len(HUB))
     subjects: list[Subject] = [
         *(FormulaSubject(mathematics, formula, share) for formula in MATHEMATICS),
         *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
+        *(FormulaSubject(hub, formula, share) for formula in HUB),
         Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.8, full=False),
         Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.2, full=True),
     ]
