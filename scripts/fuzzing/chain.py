@@ -51,10 +51,13 @@ def encode_error(name: str, arguments: tuple) -> bytes:
 
 
 def describe(ok: bool, data: bytes, types: list[str]) -> str:
-    """One outcome for a reader: the values returned, or the error with its arguments."""
+    """One outcome for a reader: the values returned, or the error with its arguments.
+
+    Of an error that was cut short the arguments that are missing are shown as zeros.
+    """
     if ok:
         return str(decode(types, data)[0] if len(types) == 1 else decode(types, data))
     for name, (selector, inputs) in _errors().items():
         if data[:4] == selector:
-            return f"{name}{decode(inputs, data[4:])}"
+            return f"{name}{decode(inputs, data[4:].ljust(32 * len(inputs), bytes(1)))}"
     return f"an undeclared error 0x{data.hex()}" if data else "a revert without data"

@@ -8,7 +8,7 @@ import pytest
 
 from reference_model.exact import charges, risk_model, scenarios
 from reference_model.exact import fixed_point as fp
-from scripts.fuzzing import campaign, formulas, subjects
+from scripts.fuzzing import campaign, formulas, market_data, subjects
 from scripts.fuzzing.formulas import FormulaSubject
 from scripts.fuzzing.portfolios import Portfolios
 
@@ -100,11 +100,22 @@ WRONG = {
         for formula in formulas.MATHEMATICS
         if formula.name == name
     },
+    "aggregate": lambda count, *words: market_data.aggregate(max(1, count - 1), *words),
+    "step": lambda stable, target, seconds, rate: market_data.stable_price.step(
+        stable, target, min(seconds, 2 * 3_600), rate
+    ),
+    "clampAround": lambda value, centre, band: min(
+        max(value, fp.mul_down(centre, 10**18 - band)), fp.mul_up(centre, 10**18 + band)
+    ),
+    "advance": lambda *a: market_data.advance(*a[:5], min(a[5], a[4] + 599)),
+    "decayed": lambda svi, posted, expiry, now: market_data.decayed(svi, posted, expiry, posted),
+    "forward": lambda index, ratio: max(1, min(fp.mul_up(index, ratio), 2**96 - 1)),
+    "requireBoundedChange": lambda *a: market_data.require_bounded_change(*a[:6], 2 * a[6], *a[7:]),
 }
 
 
 @pytest.mark.parametrize(
-    "name", [formula.name for formula in formulas.MATHEMATICS + formulas.LEDGER]
+    "name", [formula.name for formula in formulas.MATHEMATICS + formulas.LEDGER + market_data.HUB]
 )
 def test_a_wrong_twin_of_a_formula_is_caught(everything, tmp_path, name):
     right = next(s for s in everything if s.name == f"formula.{name}")
