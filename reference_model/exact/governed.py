@@ -19,6 +19,7 @@ from reference_model.exact.errors import (
     UnderlyingNotListed,
     VolClassSplit,
 )
+from reference_model.exact.events import Event
 from reference_model.exact.outage_clock import OutageClock
 from reference_model.exact.scan_range import Movement, Ranges
 from reference_model.types import (
@@ -43,6 +44,7 @@ RAMPED = {
     CollateralParameters: ("haircut", "depeg_rate"),
 }
 GROUPS = 8
+MAX_DEVIATION = 2**128
 
 
 class Ramp(NamedTuple):
@@ -74,11 +76,17 @@ class GovernedParameters:
     clock : OutageClock
     global_parameters : GlobalParameters
     scenarios : sequence of Scenario
+    decorrelations : sequence of int
+        Weight of each risk group.
 
     Attributes
     ----------
     movements : dict
         Movement of the scan range by underlying.
+
+    Notes
+    -----
+    Events go to the clock's list: both are one contract.
     """
 
     def __init__(
@@ -86,6 +94,7 @@ class GovernedParameters:
         clock: OutageClock,
         global_parameters: GlobalParameters,
         scenarios: Sequence[Scenario],
+        decorrelations: Sequence[int] = (WAD,) * GROUPS,
     ) -> None:
         ranges_of.require_global(global_parameters)
         require_scenarios(scenarios)
@@ -94,7 +103,7 @@ class GovernedParameters:
         self._global = Ramp(global_parameters, global_parameters)
         self._moves = tuple(scenario[:2] for scenario in scenarios)
         self._weights = Ramp(weights, weights)
-        self._decorrelations = Ramp((WAD,) * GROUPS, (WAD,) * GROUPS)
+        self._decorrelations = Ramp(tuple(decorrelations), tuple(decorrelations))
         self._underlyings: dict[int, Ramp] = {}
         self._collaterals: dict[int, Ramp] = {}
         self.movements: dict[int, Movement] = {}
@@ -109,7 +118,8 @@ class GovernedParameters:
         ParameterOutOfRange
         """
         ranges_of.require_global(new)
-        self._global = self._ramp(now, self._global, new)
+        self._emit("GlobalParametersSet", self.global_parameters(now), new)
+        self._global = self._ramp(now, self._global, new, "global")
 
     def set_underlying_parameters(
         self, now: int, underlying: int, new: UnderlyingParameters
@@ -128,9 +138,13 @@ class GovernedParameters:
                 raise FixedOnceListed("group", known.after.group, new.group)
             if known.after.lot_size % new.lot_size:
                 raise LotSizeNotDivisor(known.after.lot_size, new.lot_size)
-        self._underlyings[underlying] = self._ramp(now, known, new)
+        old = self.underlying_parameters(now, underlying)
+        if new.scan_multiplier == 0 and underlying in self.movements:
+            self._move(now, underlying, 0)
+        self._emit("UnderlyingParametersSet", underlying, old, new)
+        self._underlyings[underlying] = self._ramp(now, known, new, "underlying", underlying)
 
-    def halt_increases(self, underlying: int) -> None:
+    def halt_increases(self, now: int, underlying: int) -> None:
         """Let trades in an underlying reduce positions only, by the guardian, at once.
 
         Raises
@@ -141,6 +155,8 @@ class GovernedParameters:
         if known is None:
             raise UnderlyingNotListed(underlying)
         after = known.after._replace(reduce_only=True)
+        old = self.underlying_parameters(now, underlying)
+        self._emit("UnderlyingParametersSet", underlying, old, after)
         self._underlyings[underlying] = known._replace(after=after)
 
     def set_collateral_parameters(self, now: int, asset: int, new: CollateralParameters) -> None:
@@ -156,7 +172,8 @@ class GovernedParameters:
             current, proposed = getattr(known.after, name), getattr(new, name)
             if current != proposed:
                 raise FixedOnceListed(name, current, proposed)
-        self._collaterals[asset] = self._ramp(now, known, new)
+        self._emit("CollateralParametersSet", asset, self.collateral_parameters(now, asset), new)
+        self._collaterals[asset] = self._ramp(now, known, new, "collateral", asset)
 
     def set_decorrelation(self, now: int, group: int, decorrelation: int) -> None:
         """Ramp the weight of a risk group; the ramp of all groups begins anew.
@@ -168,7 +185,8 @@ class GovernedParameters:
         ranges_of.require_decorrelation(group, decorrelation)
         after = self._decorrelations.after
         new = (*after[:group], decorrelation, *after[group + 1 :])
-        self._decorrelations = self._ramp(now, self._decorrelations, new)
+        self._emit("DecorrelationSet", group, self.decorrelations(now)[group], decorrelation)
+        self._decorrelations = self._ramp(now, self._decorrelations, new, "decorrelations")
 
     def set_scenarios(self, now: int, new: Sequence[Scenario]) -> None:
         """Ramp to other weights: from that in force of the same moves, or from 0.
@@ -178,38 +196,46 @@ class GovernedParameters:
         ParameterOutOfRange, VolClassSplit, ScenarioSideMissing
         """
         require_scenarios(new)
-        in_force = dict(zip(self._moves, self._weights_in_force(now), strict=True))
+        old = self.scenarios(now)
+        in_force: dict[tuple, int] = {}
+        for price, vol, weight in old:
+            in_force[price, vol] = max(weight, in_force.get((price, vol), 0))
         before = tuple(in_force.get(scenario[:2], 0) for scenario in new)
         pairs = zip(new, before, strict=True)
         require_sides([scenario._replace(weight_ppm=weight) for scenario, weight in pairs])
-        start = self.clock.active_time(now)
+        self._emit("ScenariosSet", old, tuple(new))
         weights = tuple(scenario.weight_ppm for scenario in new)
-        end = start + self._global.after.ramp_seconds
         self._moves = tuple(scenario[:2] for scenario in new)
-        self._weights = Ramp(before, weights, start, end)
+        self._weights = Ramp(before, weights, *self._begin(now, "scenarios", 0))
 
-    def move_scan_range(self, now: int, underlying: int, deviation: int) -> bool:
-        """Let a scan range go to a multiple of the daily deviation (WAD), by the estimator.
-
-        Returns
-        -------
-        bool
-            Whether it moves at all, so that the contract says ``ScanRangeMoved``.
-        """
+    def move_scan_range(self, now: int, underlying: int, deviation: int) -> None:
+        """Let a scan range that moves go to a multiple of the daily deviation (WAD)."""
         known = self._underlyings.get(underlying)
-        if known is None or known.after.scan_multiplier == 0:
-            return False
-        target = scan_range.aim(known.after.scan_multiplier, deviation)
+        if known is not None and known.after.scan_multiplier:
+            deviation = min(deviation, MAX_DEVIATION)
+            self._move(now, underlying, scan_range.aim(known.after.scan_multiplier, deviation))
+
+    def _move(self, now: int, underlying: int, target: int) -> None:
         current = self.scan_ranges(now, underlying).current
         self.movements[underlying] = Movement(current, target, self.clock.active_time(now))
-        return True
+        self._emit("ScanRangeMoved", underlying, current, target)
 
-    def _ramp(self, now: int, known: Ramp | None, new: Any) -> Ramp:
+    def _ramp(self, now: int, known: Ramp | None, new: Any, name: str, id_: int = 0) -> Ramp:
         """Ramp from what is in force; a first value is in force at once."""
         if known is None:
             return Ramp(new, new)
+        before = known.in_force(self.clock.active_time(now))
+        return Ramp(before, new, *self._begin(now, name, id_))
+
+    def _begin(self, now: int, name: str, id_: int) -> tuple[int, int]:
+        """Start and end of a ramp that begins now; active times."""
         start = self.clock.active_time(now)
-        return Ramp(known.in_force(start), new, start, start + self._global.after.ramp_seconds)
+        end = start + self._global.after.ramp_seconds
+        self._emit("RampStarted", name, id_, start, end)
+        return start, end
+
+    def _emit(self, name: str, *values: Any) -> None:
+        self.clock.events.append(Event(name, values))
 
     # -------------------------------------------------------------------------------------- reading
 

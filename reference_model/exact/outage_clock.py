@@ -15,7 +15,7 @@ from reference_model.exact.parameters import require_in_range
 from reference_model.types import DAY
 
 FOREVER = 2**40 - 1
-SEQUENCER_UP = 0
+SEQUENCER_UP, SEQUENCER_DOWN = 0, 1
 
 
 class Outage(NamedTuple):
@@ -56,9 +56,9 @@ def active_time(outage: Outage, t: int) -> int:
 
 
 def is_outage(outage: Outage, t: int, grace_seconds: int) -> bool:
-    """Whether an outage, or the grace after one, is on at time t."""
-    end = until(outage)
-    return end != 0 and outage.outage_from <= t < end + grace_seconds
+    """Whether an outage, or the grace after one of the sequencer, is on at time t."""
+    sequencer = outage.sequencer_until
+    return t < outage.declared_until or (sequencer != 0 and t < sequencer + grace_seconds)
 
 
 def extend(outage: Outage, start: int) -> Outage:
@@ -137,8 +137,10 @@ class OutageClock:
         latest = self.feed.latest() if self.feed else None
         if latest is None or not 0 < latest.started_at <= now:
             return
+        if latest.answer not in (SEQUENCER_UP, SEQUENCER_DOWN):
+            return
         before = self.outage
-        if latest.answer != SEQUENCER_UP:
+        if latest.answer == SEQUENCER_DOWN:
             self._take_down(latest.started_at)
         elif before.sequencer_until == FOREVER:
             end = max(latest.started_at, before.outage_from)
@@ -160,7 +162,7 @@ class OutageClock:
     def _take_missed(self, latest: UptimeRound) -> None:
         """Count an outage between two looks at the feed, if the round before `latest` was one."""
         before = self.feed.get_round(latest.round_id - 1)
-        if before is None or before.answer == SEQUENCER_UP:
+        if before is None or before.answer != SEQUENCER_DOWN:
             return
         start = max(before.started_at, until(self.outage))
         if start < latest.started_at:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from model.ledger_actions import Chooser
 from model.market_world import (
+    COLLATERAL,
     DOWN,
     FEEDS,
     FIXED,
@@ -268,6 +269,7 @@ def set_feed(choose: Chooser, world: World) -> list[Action]:
         {"sources": own.sources, "quorum": own.quorum},
         {"sources": own.sources[:1], "quorum": 1} if own.sources else {},
         {"sources": sources, "quorum": len(sources) // 2 + 1},
+        {"sources": own.sources[:1] * 2, "quorum": 2},
         {"sources": ()},
         {"sources": (), "quorum": 0, "max_price": p.min_price, "mark_source": None},
         {"quorum": choose.integer(0, 6)},
@@ -289,7 +291,8 @@ def outage(choose: Chooser, world: World) -> list[Action]:
     if kind < 2:
         return [Action("declare_outage", (choose.item((0, 1, 600, HOUR, DAY, DAY + 1)),))]
     if kind == 2:
-        return [Action("end_outage")]
+        declared = [Action("declare_outage", (HOUR,)), Action("wait", (choose.item((0, 60)),))]
+        return [*(declared if choose.integer(0, 1) else ()), Action("end_outage")]
     if kind < 6:
         answer = choose.item((UP, DOWN))
         started = world.now - choose.item((0, 0, 0, 1, 30, 900, -1))
@@ -391,6 +394,17 @@ CHANGES = (
     lambda choose, world: Action(
         "move_scan_range",
         (choose.integer(1, 3), choose.item((0, WAD // 50, WAD // 10, WAD, 2**255 // (20 * WAD)))),
+    ),
+    lambda choose, world: Action(
+        "set_collateral_parameters",
+        (
+            1,
+            COLLATERAL._replace(
+                haircut=choose.item((0, WAD // 3, WAD - 1, WAD)),
+                depeg_rate=choose.item((0, WAD, WAD + 1)),
+                underlying=choose.item((0, 0, 0, 1)),
+            ),
+        ),
     ),
     lambda choose, world: Action("halt_increases", (choose.integer(1, 3),)),
 )

@@ -105,7 +105,7 @@ class World:
         self.hub = OracleHub(self.clock)
         self.parameters = GovernedParameters(self.clock, GLOBAL, SCENARIOS)
         self.estimator = VolatilityEstimator(lambda u: self.hub.spot(self.now, u))
-        self.estimated: list[tuple[int, int]] = []
+        self.token = COLLATERAL.token
 
     def puppets_of(self, feed: int) -> list[Puppet]:
         """Sources a feed has at the start."""
@@ -210,7 +210,11 @@ class World:
         self.parameters.set_underlying_parameters(self.now, underlying, parameters)
 
     def _halt_increases(self, underlying: int) -> None:
-        self.parameters.halt_increases(underlying)
+        self.parameters.halt_increases(self.now, underlying)
+
+    def _set_collateral_parameters(self, asset: int, parameters: CollateralParameters) -> None:
+        parameters = parameters._replace(token=self.token)
+        self.parameters.set_collateral_parameters(self.now, asset, parameters)
 
     def _set_decorrelation(self, group: int, decorrelation: int) -> None:
         self.parameters.set_decorrelation(self.now, group, decorrelation)
@@ -235,6 +239,7 @@ class World:
         actions += [Action("observe", (feed,)) for feed in SOURCES if feed != 3]
         actions += [Action("add_underlying", (u, WAD // 2)) for u in (1, 2, 3)]
         actions += [Action("set_underlying_parameters", (u, UNDERLYING)) for u in (1, 2)]
+        actions += [Action("set_collateral_parameters", (1, COLLATERAL))]
         return actions
 
     def drain(self) -> dict[str, list[Event]]:

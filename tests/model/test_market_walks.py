@@ -125,6 +125,9 @@ MET = {
     *("CalendarArbitrage", "TooManyExpiries", "MissingPrice", "ParameterOutOfRange"),
     *("SettlementTooEarly", "SettlementFinal", "OutageTooSoon", "SampleTooEarly"),
     *("AlreadyInBasket", "BasketFull", "LotSizeNotDivisor", "UnderlyingNotListed"),
+    *("GlobalParametersSet", "UnderlyingParametersSet", "CollateralParametersSet"),
+    *("ScenariosSet", "DecorrelationSet", "RampStarted", "ScanRangeMoved", "Sampled"),
+    *("OutageDeclared", "OutageEnded", "SequencerSynced", "SequencerFeedSet"),
     *("ScenarioSideMissing", "FeedSet", "SurfaceSet"),
 }
 
