@@ -237,14 +237,11 @@ contract OracleHub is IOracleHub, AccessManaged {
         for (uint256 i = 0; i < markets.length; ++i) {
             uint8 underlying = underlyings[i];
             Observation memory o = _spotInForce(underlying);
-            markets[i] = MarketView({
-                index: o.price,
-                confidence: o.confidence,
-                mark: o.mark,
-                stableIndex: o.stablePrice,
-                timestamp: _usableTime(o, outage),
-                slices: _liveSlices(underlying, o.price)
-            });
+            MarketView memory market = markets[i];
+            (market.index, market.confidence) = (o.price, o.confidence);
+            (market.mark, market.stableIndex) = (o.mark, o.stablePrice);
+            market.timestamp = _usableTime(o, outage);
+            market.slices = _liveSlices(underlying, o.price);
         }
     }
 
@@ -294,7 +291,10 @@ contract OracleHub is IOracleHub, AccessManaged {
 
     /// @inheritdoc IOracleHub
     function liveExpiries(uint8 underlying) public view returns (uint32[] memory) {
-        return Surfaces.unpackAhead(_expiries[underlying], block.timestamp);
+        ExpiryWords memory words;
+        words.first = _expiries[underlying].first;
+        if (Surfaces.isFull(words.first)) words.second = _expiries[underlying].second;
+        return Surfaces.unpackAhead(words, block.timestamp);
     }
 
     // ---------------------------------------------------------------------------------------------
@@ -400,8 +400,8 @@ contract OracleHub is IOracleHub, AccessManaged {
             Aggregation.aggregate(prices, confidences, timestamps);
     }
 
-    /// @dev Zero if there is no source, or it has no answer of an age that counts. An answer of zero
-    /// is one: it is as far below every band as 1.
+    /// @dev Zero if there is no source, or it has no answer of an age that counts. Zero, answered,
+    /// is 1, as far below every band.
     function _markAnswer(Feed storage f) private view returns (uint256) {
         Source memory s = f.markSource;
         if (s.source == address(0)) return 0;
@@ -561,16 +561,17 @@ contract OracleHub is IOracleHub, AccessManaged {
         returns (SliceView[] memory slices)
     {
         uint32[] memory expiries = liveExpiries(underlying);
+        mapping(uint32 expiry => Slice) storage known = _slices[underlying];
         slices = new SliceView[](expiries.length);
-        for (uint256 i = 0; i < expiries.length; ++i) {
-            Slice memory s = _slices[underlying][expiries[i]];
-            slices[i] = SliceView({
-                expiry: expiries[i],
-                forward: Surfaces.forward(index, s.forwardRatio),
-                discount: s.discount,
-                svi: _sviNow(s, expiries[i]),
-                timestamp: s.timestamp
-            });
+        for (uint256 i = 0; i < slices.length; ++i) {
+            uint32 expiry = expiries[i];
+            Slice memory s = known[expiry];
+            SliceView memory view_ = slices[i];
+            view_.expiry = expiry;
+            view_.forward = Surfaces.forward(index, s.forwardRatio);
+            view_.discount = s.discount;
+            view_.svi = _sviNow(s, expiry);
+            view_.timestamp = s.timestamp;
         }
     }
 

@@ -40,11 +40,14 @@ library Surfaces {
         pure
         returns (uint256)
     {
-        int256 leftX64 = int256(((expiry - time) << 64) / (expiry - timestamp));
-        int256 a = (int256(int64(uint64(svi))) * leftX64) >> 64;
-        uint256 b = (uint256(uint64(svi >> 64)) * uint256(leftX64)) >> 64;
-        // The share of time left is at most one, so both stay within their fields.
-        return (svi >> 128 << 128) | (b << 64) | uint64(int64(a));
+        uint256 leftX64 = ((expiry - time) << 64) / (expiry - timestamp);
+        // The share of time left is at most one: both products are below 2^128, and both results
+        // stay within their fields.
+        unchecked {
+            int256 a = (int256(int64(uint64(svi))) * int256(leftX64)) >> 64;
+            uint256 b = (uint256(uint64(svi >> 64)) * leftX64) >> 64;
+            return (svi >> 128 << 128) | (b << 64) | uint64(int64(a));
+        }
     }
 
     /// @notice Forward price, above zero and below 2^96.
@@ -115,6 +118,11 @@ library Surfaces {
         }
     }
 
+    /// @notice Whether a word has no room for another expiry: only then is it followed by one.
+    function isFull(uint256 word) internal pure returns (bool) {
+        return word >> 224 != 0;
+    }
+
     /// @notice Expiries in the words that lie ahead.
     /// @return ahead Ascending.
     function unpackAhead(ExpiryWords memory words, uint256 time)
@@ -122,17 +130,24 @@ library Surfaces {
         pure
         returns (uint32[] memory ahead)
     {
-        ahead = new uint32[](words.second == 0 ? PER_WORD : MAX_EXPIRIES);
-        uint256 count;
-        for (uint256 i = 0; i < ahead.length; ++i) {
-            uint256 word = i < PER_WORD ? words.first : words.second;
-            uint32 expiry = uint32(word >> (32 * (i % PER_WORD)));
-            if (expiry > time) ahead[count++] = expiry;
-        }
+        ahead = new uint32[](MAX_EXPIRIES);
+        uint256 count = _unpackAhead(ahead, 0, words.first, time);
+        count = _unpackAhead(ahead, count, words.second, time);
         // Shortens the array in place: count is at most its length.
         assembly ("memory-safe") {
             mstore(ahead, count)
         }
+    }
+
+    function _unpackAhead(uint32[] memory ahead, uint256 count, uint256 word, uint256 time)
+        private
+        pure
+        returns (uint256)
+    {
+        for (; word != 0; word >>= 32) {
+            if (uint32(word) > time) ahead[count++] = uint32(word);
+        }
+        return count;
     }
 
     function _distance(uint256 a, uint256 b) private pure returns (uint256) {
