@@ -20,6 +20,7 @@ from reference_model.types import DAY, WAD, MarginMode, Scenario
 from scripts._configuration import load_configuration
 from scripts._deployment import Deployment, deploy
 from scripts._orders import OrderDesk, account_of
+from scripts.benchmarks import market
 
 POSITIONS = (1, 4, 8, 16, 32, 64)
 HELD = (0, 1, 8, 32)
@@ -28,7 +29,15 @@ START = 2_000_000_000 - 2_000_000_000 % 3600
 TENORS_DAYS = (7, 30, 90, 180)
 INDEX = 100_000
 DEPOSIT = 10**9
-CONTRACTS = ("MarginEngine", "Exchange", "RiskModel", "Parameters", "MarginLens", "Governance")
+CONTRACTS = (
+    "MarginEngine",
+    "Exchange",
+    "RiskModel",
+    "Parameters",
+    "MarginLens",
+    "OracleHub",
+    "Governance",
+)
 PPM = 10**6
 
 
@@ -137,6 +146,8 @@ def measure(
             figures |= _requirement(bench, n, default)
         if n in SETTLED:
             figures[f"gas.settle.{n}"] = _settle(bench)
+    step("market data")
+    figures |= market.measure(accounts[0])
     return dict(sorted((figures | _marginal(figures)).items()))
 
 
