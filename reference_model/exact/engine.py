@@ -603,6 +603,15 @@ class Engine:
     # ------------------------------------------------------------------------------------ trading
 
     def _require_tradable(self, instrument: int, size: int, price: int) -> None:
+        self._require_listed(instrument)
+        lot_size = self._data.underlying_parameters(instruments.underlying(instrument)).lot_size
+        if size == 0 or size % lot_size:
+            raise InvalidSize(size, lot_size)
+        if price == 0 and not instruments.is_option(instrument):
+            raise InvalidPrice(price)
+
+    def _require_listed(self, instrument: int) -> None:
+        """Refuse what does not trade, or not any more."""
         instruments.require_canonical(instrument)
         underlying, expiry = instruments.underlying(instrument), instruments.expiry(instrument)
         parameters = self._data.underlying_parameters(underlying)
@@ -613,10 +622,6 @@ class Engine:
             raise UnknownInstrument(instrument)
         if not instruments.is_perpetual(instrument) and self.market.now >= expiry:
             raise InstrumentExpired(instrument, expiry)
-        if size == 0 or size % parameters.lot_size:
-            raise InvalidSize(size, parameters.lot_size)
-        if price == 0 and not instruments.is_option(instrument):
-            raise InvalidPrice(price)
 
     def _trade_both(self, fill: Fill) -> None:
         underlying = instruments.underlying(fill.instrument)
@@ -659,9 +664,7 @@ class Engine:
         check.required = True
         touched = self._touch(account)
         held = list(touched.positions)
-        place = next(
-            (i for i, slot in enumerate(held) if slots.instrument(slot) == fill.instrument), None
-        )
+        place = self._place(held, fill.instrument)
         old = 0 if place is None else held[place]
         trade = slots.apply_trade(fill.instrument, old, size, self._trade_price(fill))
         before, after = slots.size(old), slots.size(trade.slot)
@@ -675,6 +678,11 @@ class Engine:
         self._change_open_interest(fill.instrument, abs(after) - abs(before))
         self.state.fees += fee
         self._change_cash(account, touched._replace(positions=tuple(held)), trade.cash_change - fee)
+
+    @staticmethod
+    def _place(held: list[int], instrument: int) -> int | None:
+        """Where an instrument is held; None if it is not."""
+        return next((i for i, s in enumerate(held) if slots.instrument(s) == instrument), None)
 
     def _trade_price(self, fill: Fill) -> int:
         """Price that a position's quote is changed by."""
@@ -717,7 +725,7 @@ class Engine:
                 continue
             payoff = mul_down(size, instruments.payoff(instrument, price)) + slots.quote(slot)
             perpetual = instruments.perpetual(underlying)
-            claim = next((i for i, s in enumerate(held) if slots.instrument(s) == perpetual), None)
+            claim = self._place(held, perpetual)
             if claim is None:
                 held[place] = slots.pack(perpetual, 0, payoff)
             else:

@@ -16,7 +16,7 @@ from eth_account import Account
 from eth_utils import function_signature_to_4byte_selector, keccak
 from model.ledger_actions import Action
 
-from reference_model.exact import risk_model
+from reference_model.exact import lens, risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError
 from reference_model.exact.exchange import Order
@@ -77,6 +77,7 @@ class ChainLedger:
         self.engine = deployment.margin_engine.address
         self.exchange = deployment.margin_engine.exchange()
         self.risk_model = deployment.risk_model.address
+        self.lens = deployment.margin_lens.address
         self.feed = deployment.market_data.address
         self.tokens = [deployment.tokens[symbol] for symbol in deployment.manifest.assets]
         self.harness = harness.address
@@ -190,7 +191,9 @@ class ChainLedger:
 
     # ------------------------------------------------------------------------------------ reading
 
-    def differences(self, engine: Engine, full: bool) -> list[str]:
+    def differences(
+        self, engine: Engine, full: bool, supposed: tuple[int, lens.Hypothesis] | None = None
+    ) -> list[str]:
         """Everything that the chain sees otherwise than the model, stored or computed.
 
         Parameters
@@ -199,9 +202,13 @@ class ChainLedger:
             The model.
         full : bool
             Whether to look at what seldom changes too.
+        supposed : tuple, optional
+            An account and a hypothesis to ask the lens about.
         """
         found = []
         asked = list(probes(engine, full))
+        if supposed:
+            asked += lens_probes(engine, *supposed)
         for probe, (ok, data) in zip(asked, self._ask(asked, engine.market.now), strict=True):
             found += probe.differences(ok, data)
         accounts = engine.state.accounts
@@ -218,7 +225,7 @@ class ChainLedger:
     def _ask(self, asked: list["Probe"], now: int) -> list[tuple[bool, bytes]]:
         """Outcomes of all probes by one call: the harness is asked to ask each contract."""
         calls = [call_data(probe.signature, probe.arguments) for probe in asked]
-        targets = ("engine", "exchange", "risk_model")
+        targets = ("engine", "exchange", "risk_model", "lens")
         places = [[i for i, probe in enumerate(asked) if probe.target == t] for t in targets]
         batches = [
             call_data(TRY_MANY, [getattr(self, target), [calls[i] for i in group]])
@@ -336,6 +343,25 @@ def _breakdowns(engine: Engine, account: int, portfolio_type: str) -> Iterator[P
         (portfolio,),
         (_view_type("RiskModel", "breakdown"),),
         lambda: (risk_model.breakdown(portfolio, engine.market),),
+    )
+
+
+def lens_probes(engine: Engine, account: int, hypothesis: lens.Hypothesis) -> Iterator[Probe]:
+    """What to ask the lens."""
+    breakdown = _view_type("RiskModel", "breakdown")
+    yield Probe(
+        "lens",
+        "whatIf(uint256,((uint8,int256)[],(uint128,int256,uint256,bool)[],bool,uint8))",
+        (account, hypothesis),
+        (breakdown, breakdown),
+        lambda: lens.what_if(engine, account, hypothesis),
+    )
+    yield Probe(
+        "lens",
+        "capitalEfficiency(uint256)",
+        (account,),
+        ("uint256",),
+        lambda: (lens.capital_efficiency(engine, account),),
     )
 
 

@@ -104,7 +104,8 @@ class Pair:
 
     def _compare(self) -> list[str]:
         self.steps += 1
-        return self.chain.differences(self.engine, full=self.steps % 20 == 0)
+        supposed = actions.draw_hypothesis(actions.Seeded(self.steps), self.engine, self.cast)
+        return self.chain.differences(self.engine, self.steps % 20 == 0, supposed)
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,8 @@ def test_chain_and_model_agree_along_a_long_walk(start, seen, seed):
 
 
 def test_the_walks_have_met_what_matters(seen):
+    if not seen:
+        pytest.skip("no walk was asked for")
     assert {
         *("deposit", "withdraw", "match_orders", "settle", "accrue", "batch", "set_margin_mode"),
         *("set_operator", "cancel_order", "cancel_orders_below", "collect_fees"),

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from reference_model.exact import instrument as instruments
+from reference_model.exact import lens, risk_model
 from reference_model.exact import position as slots
-from reference_model.exact import risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError
 from reference_model.exact.exchange import Order
@@ -286,6 +286,28 @@ def _trade(choose: Chooser, engine: Engine, cast: Cast) -> Action:
         action = _spoil(choose, engine, cast, action)
     cast.orders = [*cast.orders[-20:], (action.arguments[0], action.arguments[2])]
     return action
+
+
+def draw_hypothesis(choose: Chooser, engine: Engine, cast: Cast) -> tuple[int, lens.Hypothesis]:
+    """Draw an account and what might happen to it."""
+    account = choose.item(cast.accounts)
+    transfers = []
+    for _ in range(choose.integer(0, 2)):
+        asset = choose.item((0, 0, 1, 2, 3, 4, 7 * (choose.integer(0, 9) == 0)))
+        balance = engine.account(account).collateral[asset]
+        amount = choose.item((0, 1, 10**9, 10**18, -balance, -balance // 3, -balance - 1))
+        transfers.append(lens.Transfer(asset, amount if asset else 10**6 * amount // 10**8))
+    trades = []
+    for _ in range(choose.integer(0, 3)):
+        instrument = _instrument(choose, engine, cast)
+        size = choose.item((-1, 1)) * 10**15 * choose.item((1, 1_000, 30_000))
+        held, _ = engine.position_of(account, instrument)
+        size = choose.item((size, -held or size, -held // 2 or size, 10**14 * size))
+        price = _fair_price(engine, instrument) * choose.integer(90, 110) // 100
+        instrument |= choose.integer(0, 20) == 0
+        trades.append(lens.Trade(instrument, size, price, bool(choose.integer(0, 1))))
+    mode = bool(choose.integer(0, 1)), choose.integer(0, 1)
+    return account, lens.Hypothesis(tuple(transfers), tuple(trades), *mode)
 
 
 def _instrument(choose: Chooser, engine: Engine, cast: Cast) -> int:
