@@ -32,6 +32,7 @@ import {
     CashState,
     CollateralParameters,
     Fill,
+    GlobalParameters,
     MarginMode,
     MarketState,
     Order,
@@ -496,6 +497,10 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         (index,, mark,,) = marketData.spot(underlying);
     }
 
+    function _globals() private view returns (GlobalParameters memory) {
+        return parameters.globalParameters();
+    }
+
     function _underlyingParameters(uint8 underlying)
         private
         view
@@ -524,11 +529,12 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         uint256 accruedAt = market.fundingAt;
         // The first accrual only starts the clock.
         if (accruedAt == 0 || accruedAt == block.timestamp) return market.fundingIndex;
-        (uint256 index, uint256 mark) = _spot(underlying);
-        uint256 cap = _underlyingParameters(underlying).fundingCap;
-        return Funding.accrue(
-            market.fundingIndex, mark, index, cap, block.timestamp - accruedAt
+        (uint256 index,, uint256 mark,, uint256 timestamp) = marketData.spot(underlying);
+        uint256 elapsed = Funding.elapsedSeconds(
+            accruedAt, block.timestamp, timestamp, _globals().marginMaxAgeSeconds
         );
+        uint256 cap = _underlyingParameters(underlying).fundingCap;
+        return Funding.accrue(market.fundingIndex, mark, index, cap, elapsed);
     }
 
     /// @dev The same, stored.
@@ -585,7 +591,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             revert ReduceOnly(account.id, change.sizeBefore, change.sizeAfter);
         }
         if (account.positions.length > count) {
-            uint256 cap = parameters.globalParameters().maxPositions;
+            uint256 cap = _globals().maxPositions;
             if (count >= cap) revert TooManyPositions(account.id, cap);
         }
         if (change.premium > 0 && change.sizeAfter > 0) {
@@ -699,11 +705,14 @@ contract MarginEngine is IMarginEngine, AccessManaged {
     }
 
     /// @dev Cash and haircut collateral with which an account can pay a loss; collateral is valued
-    /// only if cash does not do.
+    /// only if cash does not do, and counts only at prices young enough.
     function _fundsOf(Account memory account, uint256 loss) private view returns (uint256) {
         int256 funds = account.header.cash;
         if (funds < int256(loss) && account.header.collateralBitmap != 0) {
-            funds += riskModel.collateralValue(_collateralWords(account)).toInt256();
+            (uint256 value, uint256 oldest) =
+                riskModel.collateralValue(_collateralWords(account));
+            uint256 maxAge = _globals().marginMaxAgeSeconds;
+            if (!Admission.isStale(oldest, block.timestamp, maxAge)) funds += value.toInt256();
         }
         return funds > 0 ? uint256(funds) : 0;
     }
@@ -726,13 +735,16 @@ contract MarginEngine is IMarginEngine, AccessManaged {
         Account memory account = _loadAccount(id);
         if (Admission.isCashAlone(account)) return;
         Assessment memory a = riskModel.assess(_portfolioOf(account));
-        uint256 maxPriceAge = parameters.globalParameters().openMaxAgeSeconds;
-        bool stale = block.timestamp > a.oldestTimestamp + maxPriceAge;
+        GlobalParameters memory globals = _globals();
+        bool withdrew = flags & TransientSnapshot.WITHDREW != 0;
+        uint256 maxPriceAge =
+            withdrew ? globals.withdrawMaxAgeSeconds : globals.openMaxAgeSeconds;
+        bool stale = Admission.isStale(a.oldestTimestamp, block.timestamp, maxPriceAge);
         bool below = a.initialEquity < a.initialMargin.toInt256();
-        bool pays = flags & (TransientSnapshot.WITHDREW | TransientSnapshot.BOUGHT) != 0;
+        bool pays = withdrew || flags & TransientSnapshot.BOUGHT != 0;
         bool unrealised = pays && a.collateralEquity < 0;
         if (!stale && !below && !unrealised) return;
-        if (flags & TransientSnapshot.WITHDREW == 0 && !unrealised) {
+        if (!withdrew && !unrealised) {
             Assessment memory b = riskModel.assess(_portfolioOf(TransientSnapshot.read(id)));
             if (Admission.isNoRiskier(a, b)) return;
         }

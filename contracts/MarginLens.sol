@@ -8,11 +8,13 @@ import {
     HypotheticalTrade,
     HypotheticalTransfer,
     IMarginLens,
-    PositionView
+    PositionView,
+    Validity
 } from "./interfaces/IMarginLens.sol";
 import {IMarketData} from "./interfaces/IMarketData.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {IRiskModel} from "./interfaces/IRiskModel.sol";
+import {Admission} from "./ledger/Admission.sol";
 import {Fees} from "./ledger/Fees.sol";
 import {Positions} from "./ledger/Positions.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
@@ -22,6 +24,7 @@ import {
     Assessment,
     Breakdown,
     CollateralParameters,
+    GlobalParameters,
     Portfolio,
     UnderlyingParameters
 } from "./types/Types.sol";
@@ -77,6 +80,19 @@ contract MarginLens is IMarginLens {
     }
 
     /// @inheritdoc IMarginLens
+    function validity(uint256 account) external view returns (Validity memory) {
+        GlobalParameters memory p = PARAMETERS.globalParameters();
+        uint256 oldest = assess(account).oldestTimestamp;
+        return Validity({
+            oldestTimestamp: oldest,
+            withdraw: !Admission.isStale(oldest, block.timestamp, p.withdrawMaxAgeSeconds),
+            open: !Admission.isStale(oldest, block.timestamp, p.openMaxAgeSeconds),
+            margin: !Admission.isStale(oldest, block.timestamp, p.marginMaxAgeSeconds),
+            liquidation: !Admission.isStale(oldest, block.timestamp, p.liquidationMaxAgeSeconds)
+        });
+    }
+
+    /// @inheritdoc IMarginLens
     function breakdown(uint256 account) public view returns (Breakdown memory) {
         return RISK_MODEL.breakdown(engine.portfolio(account));
     }
@@ -108,6 +124,7 @@ contract MarginLens is IMarginLens {
         }
         for (uint256 i; i < hypothesis.trades.length; ++i) _trade(draft, hypothesis.trades[i]);
         draft.portfolio.positions = _netOfFunding(draft.slots);
+        _dropUnheld(draft);
         afterwards = RISK_MODEL.breakdown(draft.portfolio);
     }
 
@@ -235,12 +252,19 @@ contract MarginLens is IMarginLens {
         (uint256 i, int256 value) = Positions.closedValue(draft.slots, instrument);
         if (value == 0) return;
         int256 funds = value < 0
-            ? draft.portfolio.cash + int256(RISK_MODEL.collateralValue(draft.portfolio.collateral))
+            ? draft.portfolio.cash + _coverOf(draft.portfolio.collateral)
             : int256(uint256(engine.marketState(instrument.underlying()).pnlPool));
         int256 settled = Positions.settledAmount(value, funds > 0 ? uint256(funds) : 0);
         draft.portfolio.cash += settled;
         draft.slots[i] = Positions.addQuote(draft.slots[i], -settled);
         draft.slots = Positions.removeEmpty(draft.slots);
+    }
+
+    /// @dev Haircut value of collateral with which a loss can be paid: none at old prices.
+    function _coverOf(uint256[] memory collateral) private view returns (int256) {
+        (uint256 value, uint256 oldest) = RISK_MODEL.collateralValue(collateral);
+        uint256 maxAge = PARAMETERS.globalParameters().marginMaxAgeSeconds;
+        return Admission.isStale(oldest, block.timestamp, maxAge) ? int256(0) : int256(value);
     }
 
     /// @dev Changes the word of an underlying, or adds it.
@@ -259,6 +283,21 @@ contract MarginLens is IMarginLens {
         }
         // The counterparty's part makes the sum of changes at least zero.
         words[i] += uint256(change);
+    }
+
+    /// @dev Leaves the words of those underlyings alone that there still are positions in.
+    function _dropUnheld(Draft memory draft) private pure {
+        uint256[] memory words = draft.portfolio.openInterest;
+        uint256 held;
+        for (uint256 i; i < draft.slots.length; ++i) held |= 1 << draft.slots[i].underlying();
+        uint256 count;
+        for (uint256 i; i < words.length; ++i) {
+            if (held >> (words[i] >> 248) & 1 != 0) words[count++] = words[i];
+        }
+        // Shortening an array in memory leaves it valid.
+        assembly ("memory-safe") {
+            mstore(words, count)
+        }
     }
 
     /// @dev A copy of the slots as a portfolio has them.

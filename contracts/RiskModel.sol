@@ -71,6 +71,7 @@ contract RiskModel is IRiskModel {
     /// @param bucketTimes Time buckets of the underlying at hand, with `bucketDeltas`.
     /// @param initialValue Collateral at the worse of spot and stable price.
     /// @param errorBound Kernel error and rounding of all options, to be taken off their value.
+    /// @param initialCharges Charges to initial margin alone, with `isolatedInitialCharges`.
     /// @param groupNetted Netted profit and loss per group and scenario.
     struct Pass {
         GlobalParameters globals;
@@ -88,8 +89,8 @@ contract RiskModel is IRiskModel {
         uint256 errorBound;
         uint256 charges;
         uint256 isolatedCharges;
-        uint256 openInterestCharge;
-        uint256 isolatedOpenInterestCharge;
+        uint256 initialCharges;
+        uint256 isolatedInitialCharges;
         int256[][GROUPS] groupNetted;
         uint256[GROUPS] groupGross;
         uint256[GROUPS] groupError;
@@ -97,12 +98,15 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass accumulates for one underlying.
+    /// @param scanRange R_u, with R_u^init in `initialScanRange`.
     /// @param buckets Time buckets in use.
     /// @param shortSize Sum of the sizes of short options, unsigned.
     /// @param isolated Sum of every position's own worst loss, in the kernel's `LOSS_UNIT`ths.
     /// @param errorBound Bound on the error of the options, in any scenario, value and delta.
     struct Book {
         UnderlyingParameters parameters;
+        uint256 scanRange;
+        uint256 initialScanRange;
         uint256 index;
         uint256 confidence;
         uint256 mark;
@@ -131,16 +135,24 @@ contract RiskModel is IRiskModel {
     }
 
     /// @inheritdoc IRiskModel
-    function collateralValue(uint256[] calldata collateral) external view returns (uint256 total) {
+    function collateralValue(uint256[] calldata collateral)
+        external
+        view
+        returns (uint256 value, uint256 oldestTimestamp)
+    {
+        oldestTimestamp = block.timestamp;
         for (uint256 i; i < collateral.length; ++i) {
             uint8 asset = uint8(collateral[i] >> 248);
             CollateralParameters memory parameters = PARAMETERS.collateralParameters(asset);
-            (uint256 price,,) = MARKET_DATA.collateralRate(asset);
+            (uint256 price,, uint256 timestamp) = MARKET_DATA.collateralRate(asset);
+            oldestTimestamp = FixedPoint.min(oldestTimestamp, timestamp);
             if (parameters.underlying != 0) {
-                (uint256 index,,,,) = MARKET_DATA.spot(parameters.underlying);
+                uint256 index;
+                (index,,,, timestamp) = MARKET_DATA.spot(parameters.underlying);
+                oldestTimestamp = FixedPoint.min(oldestTimestamp, timestamp);
                 price = Valuation.tokenPrice(price, index);
             }
-            total += Valuation.haircutValue(
+            value += Valuation.haircutValue(
                 uint128(collateral[i]), price, parameters.haircut
             );
         }
@@ -233,7 +245,8 @@ contract RiskModel is IRiskModel {
         (book.index, book.confidence, book.mark, book.stableIndex, timestamp) =
             MARKET_DATA.spot(underlying);
         _note(pass, timestamp);
-        ScenarioGrids.prepare(pass.grid, book.parameters.scanRange);
+        (book.scanRange, book.initialScanRange) = PARAMETERS.scanRanges(underlying);
+        ScenarioGrids.prepare(pass.grid, book.scanRange);
         pass.bucketTimes[0] = block.timestamp;
         pass.bucketDeltas[0] = 0;
         book.buckets = 1;
@@ -452,22 +465,31 @@ contract RiskModel is IRiskModel {
             Charges.concentration(gross, p.depth, p.concentrationRate);
         result.confidenceCharge = Charges.confidence(net, book.confidence, book.index);
         result.isolatedConfidenceCharge = Charges.confidence(gross, book.confidence, book.index);
-        uint256 factor = Charges.openInterestFactor(
-            _openInterestOf(pass, result.underlying),
-            p.oiLower,
-            p.oiUpper,
-            p.maxOiMultiplier,
-            pass.globals.initialFactor
-        );
-        result.openInterestCharge = FixedPoint.mulUp(factor, result.worstLoss);
-        result.isolatedOpenInterestCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
-
         pass.charges += result.basisCharge + result.shortOptionCharge
             + result.concentrationCharge + result.confidenceCharge;
         pass.isolatedCharges += result.shortOptionCharge + result.isolatedConcentrationCharge
             + result.isolatedConfidenceCharge;
-        pass.openInterestCharge += result.openInterestCharge;
-        pass.isolatedOpenInterestCharge += result.isolatedOpenInterestCharge;
+        _workOutInitialCharges(pass, book);
+    }
+
+    /// @dev Charges on the worst losses, to initial margin alone.
+    function _workOutInitialCharges(Pass memory pass, Book memory book) private pure {
+        UnderlyingBreakdown memory result = book.result;
+        UnderlyingParameters memory p = book.parameters;
+        uint256 initialFactor = pass.globals.initialFactor;
+        uint256 factor =
+            Charges.scanRangeFactor(book.scanRange, book.initialScanRange, initialFactor);
+        result.scanRangeCharge = FixedPoint.mulUp(factor, result.worstLoss);
+        result.isolatedScanRangeCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
+        uint256 openInterest = _openInterestOf(pass, result.underlying);
+        factor = Charges.openInterestFactor(
+            openInterest, p.oiLower, p.oiUpper, p.maxOiMultiplier, initialFactor
+        );
+        result.openInterestCharge = FixedPoint.mulUp(factor, result.worstLoss);
+        result.isolatedOpenInterestCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
+        pass.initialCharges += result.scanRangeCharge + result.openInterestCharge;
+        pass.isolatedInitialCharges +=
+            result.isolatedScanRangeCharge + result.isolatedOpenInterestCharge;
     }
 
     function _openInterestOf(Pass memory pass, uint256 underlying) private pure returns (uint256) {
@@ -480,16 +502,22 @@ contract RiskModel is IRiskModel {
 
     // ------------------------------------------------------------------- Requirement and health
 
-    /// @dev R_g: between what a group loses in one scenario and what each loses in its own.
+    /// @dev R_g: between what a group loses in one scenario and what each loses in its own. The
+    /// weights are read only if the two differ, which they never do for a single underlying.
     function _netGroups(Pass memory pass) private view {
-        uint64[8] memory decorrelations = PARAMETERS.decorrelations();
+        uint64[8] memory decorrelations;
+        bool isRead;
         for (uint256 g; g < GROUPS; ++g) {
             if (pass.groupNetted[g].length == 0) continue;
-            (uint256 comove,) = Losses.worst(pass.groupNetted[g]);
-            comove += pass.groupError[g];
-            // Each net loss is at most the worst of its underlying, so comove ≤ gross.
-            uint256 risk =
-                comove + FixedPoint.mulUp(decorrelations[g], pass.groupGross[g] - comove);
+            (uint256 risk,) = Losses.worst(pass.groupNetted[g]);
+            risk += pass.groupError[g];
+            // Each net loss is at most the worst of its underlying.
+            uint256 offset = pass.groupGross[g] - risk;
+            if (offset != 0) {
+                if (!isRead) decorrelations = PARAMETERS.decorrelations();
+                isRead = true;
+                risk += FixedPoint.mulUp(decorrelations[g], offset);
+            }
             pass.result.groupRisk[g] = risk;
             pass.result.scanRisk += risk;
         }
@@ -503,12 +531,12 @@ contract RiskModel is IRiskModel {
         result.netMaintenanceMargin =
             FixedPoint.mulUp(globals.maintenanceFactor, result.scanRisk) + charges;
         result.netInitialMargin = FixedPoint.mulUp(globals.initialFactor, result.scanRisk)
-            + charges + pass.openInterestCharge;
+            + charges + pass.initialCharges;
         result.isolatedMaintenanceMargin =
             FixedPoint.mulUp(globals.maintenanceFactor, result.isolatedScanRisk) + isolatedCharges;
         result.isolatedInitialMargin =
             FixedPoint.mulUp(globals.initialFactor, result.isolatedScanRisk) + isolatedCharges
-                + pass.isolatedOpenInterestCharge;
+                + pass.isolatedInitialCharges;
 
         Assessment memory assessment = result.assessment;
         assessment.maintenanceMargin = result.isolatedMaintenanceMargin;

@@ -92,6 +92,7 @@ def random_market(rng: Random, now: int = NOW) -> Market:
     global_parameters = _global_parameters(rng)
     ids = rng.sample(range(1, 256), rng.randint(1, 4))
     spots = tuple(_spot(rng, u, extreme, now) for u in sorted(ids))
+    scenarios = _scenarios(rng, spots[0].scan_range)
     slices = tuple(
         each
         for spot in spots
@@ -102,10 +103,11 @@ def random_market(rng: Random, now: int = NOW) -> Market:
         now,
         global_parameters,
         tuple(drawn(rng, 0, WAD) for _ in range(8)),
-        _scenarios(rng, spots[0].parameters.scan_range),
+        scenarios,
         spots,
         slices,
         tuple(_collateral(rng, asset, ids, extreme, now) for asset in assets),
+        *_ramp(rng, len(scenarios)),
     )
 
 
@@ -117,16 +119,16 @@ def _global_parameters(rng):
         vol_exponent_short=drawn(rng, 0, WAD, WAD * 3 // 10),
         vol_exponent_long=drawn(rng, 0, WAD, WAD * 13 // 100),
         minimum_tau_seconds=drawn(rng, 3600, 30 * DAY, DAY),
-        withdraw_max_age_seconds=900,
-        open_max_age_seconds=3600,
-        margin_max_age_seconds=3600,
-        liquidation_max_age_seconds=DAY,
-        ramp_seconds=DAY,
-        rise_rate=WAD // 4,
-        fall_rate=WAD // 200,
-        max_positions=128,
         profit_weight=drawn(rng, 0, WAD),
         profit_cap=drawn(rng, 0, 10**9 * WAD, 10**7 * WAD),
+        withdraw_max_age_seconds=900,
+        open_max_age_seconds=3_600,
+        margin_max_age_seconds=3_600,
+        liquidation_max_age_seconds=DAY,
+        ramp_seconds=DAY,
+        max_positions=128,
+        rise_rate=WAD // 4,
+        fall_rate=WAD // 200,
     )
 
 
@@ -159,30 +161,54 @@ def _scenarios(rng, scan_range):
     )
 
 
+def _ramp(rng, count):
+    """Weights from which the scenarios come, and how far they have come; often neither."""
+    if rng.random() < 0.5:
+        return (), WAD
+    former = tuple(rng.choice((0, PPM, drawn(rng, 0, PPM))) for _ in range(count))
+    return former, drawn(rng, 0, WAD)
+
+
+def _timestamp(rng, now):
+    """Time of a price: of late, at the limits of age, or 0, which must not be relied on."""
+    if rng.random() < 0.05:
+        return 0
+    return now - drawn(rng, 0, 2 * DAY, 900, 3600, DAY) if rng.random() < 0.3 else now
+
+
+def _scan_ranges(rng, p):
+    """R_u and R_u^init within the bounds of an underlying: equal, or the second above."""
+    low = drawn(rng, p.scan_range, p.max_scan_range)
+    return low, low if rng.random() < 0.4 else drawn(rng, low, p.max_scan_range)
+
+
 def _spot(rng, underlying, extreme, now):
     index = log_uniform(rng, 1, MAX_PRICE) if extreme else log_uniform(rng, WAD // 100, 10**5 * WAD)
     mark = drawn(rng, 1, MAX_PRICE, index) if extreme else near(rng, index, 0.02)
     confidence = drawn(rng, 0, MAX_PRICE) if extreme and rng.random() < 0.3 else 0
+    parameters = _underlying_parameters(rng)
     return Spot(
         underlying,
-        _underlying_parameters(rng),
+        parameters,
         index,
         confidence or rng.choice((0, 1, index // 1000, index // 50)),
         mark,
         drawn(rng, 1, MAX_PRICE, index) if extreme else near(rng, index, 0.2),
-        now - rng.randint(0, 7200),
+        _timestamp(rng, now),
+        *_scan_ranges(rng, parameters),
     )
 
 
 def _underlying_parameters(rng):
     oi_lower = log_uniform(rng, 0, 10**6 * WAD)
+    scan_range = drawn(rng, WAD // 1000, WAD * 9 // 10, WAD * 15 // 100)
     return UnderlyingParameters(
         listed=True,
         reduce_only=False,
         group=rng.choice((0, 0, 0, 1, 7)),
-        scan_range=drawn(rng, WAD // 1000, WAD * 9 // 10, WAD * 15 // 100),
-        max_scan_range=WAD * 9 // 10,
-        scan_multiplier=0,
+        scan_range=scan_range,
+        max_scan_range=drawn(rng, scan_range, WAD * 9 // 10),
+        scan_multiplier=5 * WAD,
         vol_range=drawn(rng, 0, 2 * WAD, WAD * 4 // 10),
         vol_floor=drawn(rng, 0, WAD, WAD // 10),
         basis_rate=drawn(rng, 0, WAD // 5, WAD // 200),
@@ -215,7 +241,7 @@ def _slices(rng, spot, minimum_tau, extreme, now):
             forward,
             drawn(rng, 1, WAD) if extreme else rng.choice((WAD, near(rng, WAD, 0.1, WAD))),
             random_svi(rng, max(tau, 1), extreme),
-            now - rng.randint(0, 7200),
+            _timestamp(rng, now),
             near(rng, spot.index, 0.3) if settled else 0,
         )
 
@@ -255,7 +281,7 @@ def _collateral(rng, asset, underlyings, extreme, now):
         cap_raw=2**127,
     )
     stable_rate = drawn(rng, 1, MAX_PRICE, rate) if extreme else near(rng, rate, 0.2)
-    return Collateral(asset, parameters, rate, stable_rate, now - rng.randint(0, 7200))
+    return Collateral(asset, parameters, rate, stable_rate, _timestamp(rng, now))
 
 
 # Portfolio ---------------------------------------------------------------------------------------

@@ -81,9 +81,11 @@ class UnderlyingBreakdown(NamedTuple):
     short_option_charge: int
     concentration_charge: int
     confidence_charge: int
+    scan_range_charge: int
     open_interest_charge: int
     isolated_concentration_charge: int
     isolated_confidence_charge: int
+    isolated_scan_range_charge: int
     isolated_open_interest_charge: int
 
 
@@ -182,7 +184,7 @@ class InterestParameters(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """One underlying: its parameters and its spot market. USD."""
+    """One underlying: its parameters, its spot market in USD, and its scan ranges in force."""
 
     underlying: int
     parameters: UnderlyingParameters
@@ -191,6 +193,8 @@ class Spot(NamedTuple):
     mark: int
     stable_index: int
     timestamp: int
+    scan_range: int
+    initial_scan_range: int
 
 
 class Slice(NamedTuple):
@@ -216,7 +220,17 @@ class Collateral(NamedTuple):
 
 
 class Market(NamedTuple):
-    """Everything an assessment reads besides the portfolio."""
+    """Everything an assessment reads besides the portfolio.
+
+    Attributes
+    ----------
+    scenarios : tuple of Scenario
+        With the weights that a ramp, if there is one, leads to.
+    former_weights : tuple of int
+        Weight of each scenario at the start of the ramp, Ppm; empty if there is none.
+    progress : int
+        Share of the ramp that has passed.
+    """
 
     now: int
     global_parameters: GlobalParameters
@@ -225,13 +239,16 @@ class Market(NamedTuple):
     spots: tuple[Spot, ...]
     slices: tuple[Slice, ...]
     collaterals: tuple[Collateral, ...]
+    former_weights: tuple[int, ...] = ()
+    progress: int = WAD
 
     def packed_scenarios(self) -> bytes:
-        """Scenarios as the contracts store them: 16 bytes each, big-endian; no weight moves."""
+        """Scenarios as the contracts store them: 16 bytes each, big-endian, two weights."""
+        former = self.former_weights or tuple(s.weight_ppm for s in self.scenarios)
         return b"".join(
             field.to_bytes(4, "big", signed=signed)
-            for price, vol, weight in self.scenarios
-            for field, signed in ((price, True), (vol, True), (weight, False), (weight, False))
+            for (price, vol, weight), start in zip(self.scenarios, former, strict=True)
+            for field, signed in ((price, True), (vol, True), (start, False), (weight, False))
         )
 
     def case(self) -> tuple:
@@ -240,6 +257,7 @@ class Market(NamedTuple):
             self.global_parameters,
             self.decorrelations,
             self.packed_scenarios(),
+            self.progress,
             self.spots,
             self.slices,
             self.collaterals,

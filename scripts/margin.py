@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import ape
 import click
 from ape.cli import ConnectedProviderCommand, network_option
 from ape.exceptions import ApeException
@@ -18,11 +19,19 @@ WAD = 10**18
 PPM = 10**6
 LABEL, COLUMN = 30, 17
 
+USES = {
+    "withdraw": "withdrawals",
+    "open": "increases of risk",
+    "margin": "funding and losses paid out of collateral",
+    "liquidation": "the clock of a liquidation",
+}
+
 CHARGES = {
     "basis": ("basisCharge", None),
     "short options": ("shortOptionCharge", "shortOptionCharge"),
     "concentration": ("concentrationCharge", "isolatedConcentrationCharge"),
     "confidence": ("confidenceCharge", "isolatedConfidenceCharge"),
+    "scan range, initial only": ("scanRangeCharge", "isolatedScanRangeCharge"),
     "open interest, initial only": ("openInterestCharge", "isolatedOpenInterestCharge"),
 }
 
@@ -58,6 +67,30 @@ def format_account(account: int) -> str:
 def usd(value: int) -> str:
     """Return a WAD amount with two decimals."""
     return f"{Decimal(value) / WAD:,.2f}"
+
+
+def age_of_prices(validity: Any, now: int) -> str:
+    """Return what the prices of an account are young enough for, in words.
+
+    Parameters
+    ----------
+    validity
+        Struct ``Validity`` as the lens returned it.
+    now
+        Time of the block, seconds.
+    """
+    if validity.oldestTimestamp:
+        age = f"the oldest is {now - validity.oldestTimestamp:,} s old"
+    else:
+        age = "one is disputed or seen in an outage"
+    fit = [words for use, words in USES.items() if validity[use]]
+    unfit = [words for use, words in USES.items() if not validity[use]]
+    lines = [f"prices: {age}"]
+    lines += [f"  young enough for {'; '.join(fit)}"] if fit else []
+    if unfit:
+        lines += [f"  too old for {'; '.join(unfit)}"]
+        lines += ["  deposits, repayments, reductions and liquidations go on at any age"]
+    return "\n".join(lines)
 
 
 def saving(portfolio: int, isolated: int) -> str:
@@ -201,6 +234,7 @@ def cli(text: str, path: Path | None) -> None:
     account = parse_account(text, manifest.accounts)
     try:
         breakdown = deployment.margin_lens.breakdown(account)
+        validity = deployment.margin_lens.validity(account)
         positions = deployment.margin_lens.positions(account)
         mode = MarginMode(deployment.margin_engine.portfolio(account).marginMode)
         scenarios = deployment.parameters.scenarios()
@@ -212,3 +246,4 @@ def cli(text: str, path: Path | None) -> None:
     symbols = {number: symbol for symbol, number in manifest.underlyings.items()}
     click.echo(f"account {format_account(account)}\n")
     click.echo(render(breakdown, positions, mode, scenarios, symbols))
+    click.echo("\n" + age_of_prices(validity, ape.chain.blocks.head.timestamp))

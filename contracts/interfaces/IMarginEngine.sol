@@ -78,7 +78,9 @@ interface IMarginEngine {
     /// @notice The account is below initial margin and did not strictly reduce its risk.
     error BelowInitialMargin(uint256 account, int256 initialEquity, uint256 initialMargin);
 
-    /// @notice A price is too old for anything but strictly reducing risk.
+    /// @notice A price is too old for anything but strictly reducing risk: older than
+    /// `withdrawMaxAge` for a withdrawal, or else than `openMaxAge`. Its time is 0 if it is
+    /// disputed, or seen in an outage.
     error StalePrice(uint256 account, uint256 oldestTimestamp, uint256 maxPriceAge);
 
     /// @notice Only unrealised profit stands behind the withdrawal.
@@ -233,8 +235,9 @@ interface IMarginEngine {
     ) external;
 
     /// @notice Turns expired positions into claims and profit and loss into cash, losses first, as
-    /// far as collateral covers the losses and the pools the profits. Anyone may call, for any
-    /// account: equity does not change but for rounding against the account.
+    /// far as collateral covers the losses and the pools the profits; collateral with a price older
+    /// than `marginMaxAge` covers nothing. Anyone may call, for any account: equity does not change
+    /// but for rounding against the account.
     /// @param account Account id.
     /// @dev Errors: `InvalidAccount`; `CashOverflow`, `PositionOverflow` at the edges of the
     /// fields.
@@ -301,7 +304,8 @@ interface IMarginEngine {
         view
         returns (int256 size, int256 quote);
 
-    /// @notice Funding index of an underlying with funding to now, USD per unit, rounded down.
+    /// @notice Funding index of an underlying with funding to now, USD per unit, rounded down. None
+    /// accrues from the time on when the spot price is older than `marginMaxAge`.
     /// @param underlying Underlying id.
     /// @return Signed.
     function currentFundingIndex(uint8 underlying) external view returns (int256);

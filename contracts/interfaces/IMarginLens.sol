@@ -61,6 +61,22 @@ struct PositionView {
     uint256 isolatedLoss;
 }
 
+/// @notice What the prices of an account are young enough for (specification, Market data, 4). Only
+/// ages are judged, not margin; deposits, repayments and reductions go on at any age.
+/// @param oldestTimestamp Time of the oldest price used; the current time if none was, 0 if one of
+/// them is disputed or seen in an outage.
+/// @param withdraw Withdrawals.
+/// @param open Increases of risk.
+/// @param margin Funding, and losses paid out of collateral.
+/// @param liquidation An auction's clock; liquidation itself goes on at any age.
+struct Validity {
+    uint256 oldestTimestamp;
+    bool withdraw;
+    bool open;
+    bool margin;
+    bool liquidation;
+}
+
 /// @title What accounts are worth, what they require, and what they would after a change
 /// @notice Every number comes from the engine's `portfolio`, the functions the engine itself trades
 /// with, and the risk model the engine asks. Nothing on chain depends on the lens. A price never
@@ -78,6 +94,11 @@ interface IMarginLens {
         external
         view
         returns (Assessment[] memory assessments);
+
+    /// @notice What the account's prices, taken together, are young enough for.
+    /// @param account Account id.
+    /// @return One answer for each of the four limits of age.
+    function validity(uint256 account) external view returns (Validity memory);
 
     /// @notice Equity and requirement of an account with every intermediate.
     /// @param account Account id.

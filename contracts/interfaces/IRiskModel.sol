@@ -21,8 +21,12 @@ interface IRiskModel {
     /// @return Requirement and equity, with all they are made of.
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
 
-    /// @notice Haircut value of collateral at maintenance prices, USD, rounded down.
+    /// @notice Haircut value of collateral at maintenance prices.
     /// @param collateral As in `Portfolio.collateral`.
-    /// @return Value, USD.
-    function collateralValue(uint256[] calldata collateral) external view returns (uint256);
+    /// @return value USD, rounded down.
+    /// @return oldestTimestamp Time of the oldest price used; the current time if none was.
+    function collateralValue(uint256[] calldata collateral)
+        external
+        view
+        returns (uint256 value, uint256 oldestTimestamp);
 }

@@ -40,6 +40,17 @@ library Admission {
         );
     }
 
+    /// @notice Whether a price is too old for a use.
+    /// @param timestamp Its time; 0 if it must not be relied on.
+    /// @param maxAgeSeconds Greatest age for that use, below 2^32.
+    function isStale(uint256 timestamp, uint256 currentTimestamp, uint256 maxAgeSeconds)
+        internal
+        pure
+        returns (bool)
+    {
+        return currentTimestamp > timestamp + maxAgeSeconds;
+    }
+
     /// @notice Whether an account has cash and nothing else: it is healthy, whatever prices are.
     function isCashAlone(Account memory account) internal pure returns (bool) {
         Header memory header = account.header;

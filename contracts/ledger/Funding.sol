@@ -8,6 +8,20 @@ import {FixedPoint} from "../math/FixedPoint.sol";
 library Funding {
     uint256 private constant PERIOD_SECONDS = 8 hours;
 
+    /// @notice Time for which funding is due: none for which no price was known.
+    /// @param accruedAt Time of the last accrual.
+    /// @param timestamp Time of the spot price; 0 if it must not be relied on.
+    /// @param maxAgeSeconds Age up to which a price counts as known.
+    function elapsedSeconds(
+        uint256 accruedAt,
+        uint256 currentTimestamp,
+        uint256 timestamp,
+        uint256 maxAgeSeconds
+    ) internal pure returns (uint256) {
+        uint256 knownUntil = FixedPoint.min(currentTimestamp, timestamp + maxAgeSeconds);
+        return knownUntil > accruedAt ? knownUntil - accruedAt : 0;
+    }
+
     /// @notice Funding index after `elapsedSeconds` at one mark and index price.
     /// @param fundingIndex Index so far, USD per unit, signed.
     /// @param mark Mark price, below 2^96.

@@ -80,6 +80,18 @@ library Charges {
         return FixedPoint.mulUp(FixedPoint.mulUp(rate, index), size);
     }
 
+    /// @notice Factor on a worst loss by which initial margin runs ahead of the scan range.
+    /// @param range R_u, above zero.
+    /// @param initialRange R_u^init, at least R_u.
+    function scanRangeFactor(uint256 range, uint256 initialRange, uint256 initialFactor)
+        internal
+        pure
+        returns (uint256)
+    {
+        if (initialRange == range) return 0;
+        return FixedPoint.mulUp(initialFactor, FixedPoint.divUp(initialRange, range) - WAD);
+    }
+
     /// @notice Factor on a worst loss that open interest adds to initial margin.
     /// @param openInterest Gross open interest, both sides, units.
     function openInterestFactor(

@@ -9,7 +9,7 @@ import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
 import {Ramp} from "./Ramp.sol";
 
 /// @notice The scenarios of governance, with the kernel's grid for the underlying at hand.
-/// @param packed As in `IParameters.scenarioPointer`, with the weight in force in the place of both.
+/// @param packed As in `IParameters.scenarioPointer`, each second weight being the one in force.
 /// @param count Number of scenarios.
 /// @param classVolPpm Volatility move per vol class, in vol ranges.
 /// @param kernel Grid the kernel accumulates in.
@@ -26,10 +26,12 @@ library ScenarioGrids {
 
     int256 private constant ONE = 2 ** 64;
     int256 private constant LEAST_MOVE = ONE / 100;
+    uint256 private constant WAD = 1e18;
+    uint256 private constant SCENARIO_BYTES = 16;
 
     /// @notice Reads the scenarios once for an account.
     /// @param pointer Data contract (`IParameters.scenarioPointer`).
-    /// @param progress How far the weights are on their way, WAD.
+    /// @param progress Share of a ramp of the weights that has passed, WAD.
     /// @param normalTable Result of `NormalCdf.deploy`.
     function load(address pointer, uint256 progress, address normalTable)
         internal
@@ -39,13 +41,14 @@ library ScenarioGrids {
         // Counts are below 2^12; abs(x) < 2^31 and R < 2^64 make products below 2^160.
         unchecked {
             grid.packed = SSTORE2.read(pointer);
-            uint256 count = grid.packed.length / 16;
+            uint256 count = grid.packed.length / SCENARIO_BYTES;
             grid.count = count;
+            if (progress != WAD) _ramp(grid.packed, count, progress);
             int256[] memory volPpm = new int256[](count);
             uint256[] memory ends = new uint256[](count);
             uint256 classes;
             for (uint256 j; j < count; ++j) {
-                int256 vol = int32(uint32(_ramp(grid.packed, j, progress) >> 64));
+                int256 vol = int32(uint32(_word(grid.packed, j) >> 64));
                 if (classes == 0 || volPpm[classes - 1] != vol) volPpm[classes++] = vol;
                 ends[classes - 1] = j + 1;
             }
@@ -76,18 +79,19 @@ library ScenarioGrids {
         }
     }
 
-    /// @dev Puts the weight in force into scenario j.
-    function _ramp(bytes memory packed, uint256 j, uint256 progress)
-        private
-        pure
-        returns (uint256 word)
-    {
-        word = _word(packed, j);
-        uint256 weight = Ramp.between(uint32(word >> 32), uint32(word), progress, 1e18);
-        // The last four of the sixteen bytes of `_word`.
-        assembly ("memory-safe") {
-            let place := add(add(packed, 16), shl(4, j))
-            mstore(place, or(shl(32, shr(32, mload(place))), weight))
+    /// @dev Puts the weights in force in place of those that the ramp leads to.
+    function _ramp(bytes memory packed, uint256 count, uint256 progress) private pure {
+        // Counts are below 2^12.
+        unchecked {
+            for (uint256 j; j < count; ++j) {
+                uint256 word = _word(packed, j);
+                uint256 weight = Ramp.between(uint32(word >> 32), uint32(word), progress, WAD);
+                // The last four of the sixteen bytes of scenario j, which end the word read here.
+                assembly ("memory-safe") {
+                    let place := add(add(packed, 16), shl(4, j))
+                    mstore(place, or(shl(32, shr(32, mload(place))), weight))
+                }
+            }
         }
     }
 

@@ -41,6 +41,15 @@ contract LedgerHarness is CaseMap {
         return Interest.currentCash(Header(cash, cashIndex, 0, MarginMode.PORTFOLIO, 0), state);
     }
 
+    function fundingSeconds(
+        uint256 accruedAt,
+        uint256 currentTimestamp,
+        uint256 timestamp,
+        uint256 maxAgeSeconds
+    ) external pure returns (uint256) {
+        return Funding.elapsedSeconds(accruedAt, currentTimestamp, timestamp, maxAgeSeconds);
+    }
+
     function accrueFunding(
         int256 fundingIndex,
         uint256 mark,

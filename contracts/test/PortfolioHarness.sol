@@ -29,6 +29,8 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         uint256 mark;
         uint256 stableIndex;
         uint256 timestamp;
+        uint256 scanRange;
+        uint256 initialScanRange;
     }
 
     struct SliceCase {
@@ -53,6 +55,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         GlobalParameters global;
         uint64[8] decorrelations;
         bytes scenarios;
+        uint256 progress;
         UnderlyingCase[] underlyings;
         SliceCase[] slices;
         CollateralCase[] collaterals;
@@ -61,6 +64,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
     IRiskModel public immutable riskModel = new RiskModel(IParameters(this), IMarketData(this));
 
     address private _scenarios;
+    uint256 private _progress;
     GlobalParameters private _global;
     uint64[8] private _decorrelations;
     mapping(uint8 underlying => UnderlyingCase) private _underlyings;
@@ -88,6 +92,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         _global = market.global;
         _decorrelations = market.decorrelations;
         _scenarios = SSTORE2.write(market.scenarios);
+        _progress = market.progress;
         for (uint256 i = 0; i < market.underlyings.length; ++i) {
             _underlyings[market.underlyings[i].underlying] = market.underlyings[i];
         }
@@ -141,22 +146,12 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
 
     /// @inheritdoc IParameters
     function scenarioPointer() external view returns (address, uint256) {
-        return (_scenarios, 1e18);
+        return (_scenarios, _progress);
     }
 
+    /// @dev The risk model reads the packed ones.
     /// @inheritdoc IParameters
-    function scenarios() external view returns (Scenario[] memory list) {
-        bytes memory packed = SSTORE2.read(_scenarios);
-        list = new Scenario[](packed.length / 16);
-        for (uint256 i = 0; i < list.length; ++i) {
-            uint128 word;
-            // The i-th 16 bytes of `packed`, which has at least 16·(i + 1).
-            assembly ("memory-safe") {
-                word := shr(128, mload(add(add(packed, 0x20), shl(4, i))))
-            }
-            list[i] = Scenario(int32(uint32(word >> 96)), int32(uint32(word >> 64)), uint32(word));
-        }
-    }
+    function scenarios() external pure returns (Scenario[] memory list) {}
 
     /// @inheritdoc IParameters
     function decorrelations() external view returns (uint64[8] memory) {
@@ -174,8 +169,8 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
 
     /// @inheritdoc IParameters
     function scanRanges(uint8 underlying) external view returns (uint256, uint256) {
-        uint256 scanRange = _underlyings[underlying].parameters.scanRange;
-        return (scanRange, scanRange);
+        UnderlyingCase storage u = _underlyings[underlying];
+        return (u.scanRange, u.initialScanRange);
     }
 
     /// @inheritdoc IParameters

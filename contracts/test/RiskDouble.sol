@@ -61,11 +61,17 @@ contract RiskDouble is IRiskModel {
     }
 
     /// @inheritdoc IRiskModel
-    function collateralValue(uint256[] calldata collateral) external view returns (uint256 value) {
-        Assessment memory ignored;
+    function collateralValue(uint256[] calldata collateral)
+        external
+        view
+        returns (uint256 value, uint256 oldestTimestamp)
+    {
+        Assessment memory seen;
+        seen.oldestTimestamp = block.timestamp;
         for (uint256 i = 0; i < collateral.length; ++i) {
-            value += _collateralValue(collateral[i], ignored);
+            value += _collateralValue(collateral[i], seen);
         }
+        oldestTimestamp = seen.oldestTimestamp;
     }
 
     /// @inheritdoc IRiskModel

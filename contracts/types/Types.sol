@@ -64,9 +64,11 @@ struct Assessment {
 /// @param shortOptionCharge Short option minimum.
 /// @param concentrationCharge Charge on the net delta.
 /// @param confidenceCharge Charge on the net delta.
+/// @param scanRangeCharge Charge to initial margin on W, for the range that is still to come.
 /// @param openInterestCharge Charge to initial margin on W.
 /// @param isolatedConcentrationCharge Charge on the gross delta.
 /// @param isolatedConfidenceCharge Charge on the gross delta.
+/// @param isolatedScanRangeCharge Charge to initial margin on G, for the range still to come.
 /// @param isolatedOpenInterestCharge Charge to initial margin on G.
 struct UnderlyingBreakdown {
     uint8 underlying;
@@ -80,9 +82,11 @@ struct UnderlyingBreakdown {
     uint256 shortOptionCharge;
     uint256 concentrationCharge;
     uint256 confidenceCharge;
+    uint256 scanRangeCharge;
     uint256 openInterestCharge;
     uint256 isolatedConcentrationCharge;
     uint256 isolatedConfidenceCharge;
+    uint256 isolatedScanRangeCharge;
     uint256 isolatedOpenInterestCharge;
 }
 

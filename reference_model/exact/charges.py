@@ -60,6 +60,22 @@ def confidence(delta: int, confidence_: int, index: int) -> int:
     return mul_div_up(confidence_, delta, index)
 
 
+def scan_range(loss: int, scan_range_: int, initial_scan_range: int, initial_factor: int) -> int:
+    """Initial margin for the scan range that volatility asks for and scenarios do not yet run at.
+
+    Parameters
+    ----------
+    loss : int
+        W_u or G_u, USD, WAD.
+    scan_range_, initial_scan_range : int
+        R_u and R_u^init, fractions, WAD; the second at least the first.
+    initial_factor : int
+        φ_IM, WAD.
+    """
+    growth = div_up(initial_scan_range, scan_range_) - WAD
+    return mul_up(mul_up(initial_factor, growth), loss)
+
+
 def open_interest(
     loss: int, open_interest_: int, oi_range: tuple[int, int], multiplier: int, initial_factor: int
 ) -> int:

@@ -407,9 +407,11 @@ class Engine:
         """
         stored = self.market_state(underlying)
         spot = self._data.spot(underlying)
-        since = stored.funding_at or self.market.now
         cap = self._data.underlying_parameters(underlying).funding_cap
-        elapsed = self.market.now - since
+        max_age = self.market.global_parameters.margin_max_age_seconds
+        elapsed = funding.elapsed_seconds(
+            stored.funding_at, self.market.now, spot.timestamp, max_age
+        )
         return funding.accrue(stored.funding_index, spot.mark, spot.index, cap, elapsed)
 
     def require_authorised(self, account: int, caller: int) -> None:
@@ -460,7 +462,8 @@ class Engine:
             before = risk_model.assess(self.portfolio_of(check.before), self.market)
             if is_risk_reducing(before, after):
                 return
-        max_age = self.market.global_parameters.open_max_age_seconds
+        ages = self.market.global_parameters
+        max_age = ages.withdraw_max_age_seconds if check.withdrew else ages.open_max_age_seconds
         if self.market.now > after.oldest_timestamp + max_age:
             raise StalePrice(account, after.oldest_timestamp, max_age)
         if after.initial_equity < after.initial_margin:
@@ -790,9 +793,15 @@ class Engine:
         stored = self._account(account)
         covered = stored.cash
         if loss > stored.cash:
-            words = self._collateral_words(stored)
-            covered += risk_model.collateral_value(words, self.market)
+            covered += self._collateral_cover(stored)
         self._settle_slot(account, place, -min(loss, max(0, covered)))
+
+    def _collateral_cover(self, account: Account) -> int:
+        """Haircut value of collateral, USD, WAD; 0 if one of its prices is too old."""
+        words = self._collateral_words(account)
+        value, oldest = risk_model.collateral_value(words, self.market)
+        max_age = self.market.global_parameters.margin_max_age_seconds
+        return value if self.market.now <= oldest + max_age else 0
 
     def _pay_out(self, account: int, place: int, profit: int) -> None:
         """Move a profit from the pool into cash, as far as the pool has it."""

@@ -17,6 +17,22 @@ def premium(mark: int, index: int, funding_cap: int) -> int:
     return clamp(div_to_zero(mark - index, index), -funding_cap, funding_cap)
 
 
+def elapsed_seconds(funding_at: int, now: int, timestamp: int, max_age_seconds: int) -> int:
+    """Time for which funding is due since `funding_at`: no longer than the price is known.
+
+    Parameters
+    ----------
+    funding_at : int
+        Time of the last accrual, seconds; 0 if there was none.
+    now, timestamp : int
+        Present time, and that of the spot price; seconds.
+    max_age_seconds : int
+        Age up to which the price counts as known: ``marginMaxAge``.
+    """
+    known_until = min(now, timestamp + max_age_seconds)
+    return max(0, known_until - (funding_at or now))
+
+
 def accrue(
     funding_index: int, mark: int, index: int, funding_cap: int, elapsed_seconds: int
 ) -> int:

@@ -41,6 +41,29 @@ class Hypothesis(NamedTuple):
     margin_mode: int
 
 
+class Validity(NamedTuple):
+    """Time of an account's oldest price, seconds, and the uses it is young enough for."""
+
+    oldest_timestamp: int
+    withdraw: bool
+    open: bool
+    margin: bool
+    liquidation: bool
+
+
+def validity(engine: Engine, account: int) -> Validity:
+    """Return what the prices of an account, taken together, are young enough for."""
+    oldest = breakdown(engine, account).assessment.oldest_timestamp
+    ages, age = engine.market.global_parameters, engine.market.now - oldest
+    return Validity(
+        oldest,
+        age <= ages.withdraw_max_age_seconds,
+        age <= ages.open_max_age_seconds,
+        age <= ages.margin_max_age_seconds,
+        age <= ages.liquidation_max_age_seconds,
+    )
+
+
 def breakdown(engine: Engine, account: int) -> Breakdown:
     """Equity and requirement of an account with every intermediate."""
     return risk_model.breakdown(engine.portfolio(account), engine.market)

@@ -83,9 +83,25 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
     )
 
 
-def collateral_value(words: tuple[int, ...], market: Market) -> int:
-    """Haircut value at maintenance prices, USD, WAD, Down, of `Portfolio.collateral` words."""
-    return sum(balance.value for balance in _balances(words, _Reader(market)))
+def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
+    """Haircut value of collateral at maintenance prices.
+
+    Parameters
+    ----------
+    words : tuple of int
+        As in `Portfolio.collateral`.
+    market : Market
+
+    Returns
+    -------
+    value : int
+        USD, WAD, Down.
+    oldest_timestamp : int
+        Of the prices read, and not after now.
+    """
+    reader = _Reader(market)
+    value = sum(balance.value for balance in _balances(words, reader))
+    return value, reader.oldest
 
 
 def health(assessment: Assessment) -> Health:
@@ -105,6 +121,7 @@ class _Reader:
     def __init__(self, market: Market) -> None:
         self.market = market
         self.data: MarketData = indexed(market)
+        self.scenarios = scenarios.in_force(market)
         self.oldest = market.now
 
     def spot(self, underlying: int) -> Spot:
@@ -120,7 +137,7 @@ class _Reader:
             slice_.svi,
             expiry - self.market.now,
             (p.vol_range, p.vol_floor, self.market.global_parameters),
-            self.market.scenarios,
+            self.scenarios,
         )
 
     def collateral(self, asset: int) -> Collateral:
@@ -201,7 +218,7 @@ def _books(portfolio: Portfolio, reader: _Reader, balances: list[_Balance]) -> d
     def book(underlying: int) -> _Book:
         if underlying not in books:
             spot = reader.spot(underlying)
-            grid = scenarios.grid(reader.market.scenarios, spot.parameters.scan_range)
+            grid = scenarios.grid(reader.scenarios, spot.scan_range)
             books[underlying] = _Book(spot, grid)
         return books[underlying]
 
@@ -228,7 +245,7 @@ def _add_position(book: _Book, slot: int, reader: _Reader) -> None:
         slice_, bucket = reader.slice(underlying, expiry), expiry
         book.expiries.add(expiry)
     else:
-        slice_, bucket = scenarios.expired_slice(book.spot.index, reader.market.scenarios), 0
+        slice_, bucket = scenarios.expired_slice(book.spot.index, reader.scenarios), 0
     if instruments.is_option(instrument):
         thing = scenarios.option(size, instrument, slice_, book.grid, bucket)
         strike = instruments.strike(instrument)
@@ -247,7 +264,7 @@ def _add_position(book: _Book, slot: int, reader: _Reader) -> None:
 def _underlying(book: _Book, portfolio: Portfolio, market: Market) -> _Underlying:
     """Scan and charges of one underlying."""
     spot, p = book.spot, book.spot.parameters
-    weights = tuple(scenario.weight_ppm for scenario in market.scenarios)
+    weights = tuple(scenario.weight_ppm for scenario in scenarios.in_force(market))
     scan = scenarios.scan(book.things, book.grid, weights)
     deltas = defaultdict(int, dict.fromkeys(book.expiries, 0))
     for thing in book.things:
@@ -256,8 +273,12 @@ def _underlying(book: _Book, portfolio: Portfolio, market: Market) -> _Underlyin
     gross_delta = sum(abs(thing.delta) for thing in book.things)
     net, gross = abs(delta) + scan.error, gross_delta + scan.error
 
+    factor = market.global_parameters.initial_factor
+
+    def scan_range(loss: int) -> int:
+        return charges.scan_range(loss, spot.scan_range, spot.initial_scan_range, factor)
+
     def open_interest(loss: int) -> int:
-        factor = market.global_parameters.initial_factor
         held = _open_interest(portfolio, spot.underlying)
         oi_range = p.oi_lower, p.oi_upper
         return charges.open_interest(loss, held, oi_range, p.max_oi_multiplier, factor)
@@ -274,9 +295,11 @@ def _underlying(book: _Book, portfolio: Portfolio, market: Market) -> _Underlyin
         short_option_charge=charges.short_option(book.short_size, p.short_option_rate, spot.index),
         concentration_charge=charges.concentration(net, p.concentration_rate, p.depth),
         confidence_charge=charges.confidence(net, spot.confidence, spot.index),
+        scan_range_charge=scan_range(scan.worst_loss),
         open_interest_charge=open_interest(scan.worst_loss),
         isolated_concentration_charge=charges.concentration(gross, p.concentration_rate, p.depth),
         isolated_confidence_charge=charges.confidence(gross, spot.confidence, spot.index),
+        isolated_scan_range_charge=scan_range(scan.isolated_loss),
         isolated_open_interest_charge=open_interest(scan.isolated_loss),
     )
     return _Underlying(public, scan.error, p.group)
@@ -315,13 +338,15 @@ def _requirement(
         u.short_option_charge + u.isolated_concentration_charge + u.isolated_confidence_charge
         for u in parts
     )
-    open_interest = sum(u.open_interest_charge for u in parts)
-    isolated_open_interest = sum(u.isolated_open_interest_charge for u in parts)
+    initial_only = sum(u.scan_range_charge + u.open_interest_charge for u in parts)
+    isolated_initial_only = sum(
+        u.isolated_scan_range_charge + u.isolated_open_interest_charge for u in parts
+    )
     return _Requirement(
         mul_up(maintenance, scan_risk) + net,
-        mul_up(initial, scan_risk) + net + open_interest,
+        mul_up(initial, scan_risk) + net + initial_only,
         mul_up(maintenance, isolated_risk) + isolated,
-        mul_up(initial, isolated_risk) + isolated + isolated_open_interest,
+        mul_up(initial, isolated_risk) + isolated + isolated_initial_only,
     )
 
 

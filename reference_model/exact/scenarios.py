@@ -22,7 +22,7 @@ from reference_model.exact.scenario_kernel import (
 )
 from reference_model.exact.svi import total_deviation
 from reference_model.exact.transcendental import exp_x64, ln_ratio_x64, ln_x64
-from reference_model.types import DAY, PPM, WAD, YEAR, GlobalParameters, Scenario
+from reference_model.types import DAY, PPM, WAD, YEAR, GlobalParameters, Market, Scenario
 
 ONE = 2**64
 MINIMUM_MOVE = ONE // 100
@@ -103,6 +103,24 @@ class Scan(NamedTuple):
     worst_loss: int
     binding_scenario: int
     isolated_loss: int
+
+
+def in_force(market: Market) -> tuple[Scenario, ...]:
+    """Return the scenarios with the weights in force: ``from ± ⌊|to − from|·progress / 1e18⌋``.
+
+    Source: specification, Market data, section 9.
+    """
+    if not market.former_weights:
+        return market.scenarios
+    return tuple(
+        goal._replace(weight_ppm=_between(start, goal.weight_ppm, market.progress))
+        for start, goal in zip(market.former_weights, market.scenarios, strict=True)
+    )
+
+
+def _between(start: int, goal: int, progress: int) -> int:
+    passed = abs(goal - start) * progress // WAD
+    return start + sign(goal - start) * passed
 
 
 @lru_cache(maxsize=256)

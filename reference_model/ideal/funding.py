@@ -13,6 +13,22 @@ def premium(mark, index, funding_cap):
     return np.clip((np.asarray(mark, float) - index) / index, -np.asarray(funding_cap), funding_cap)
 
 
+def elapsed_seconds(funding_at, now, timestamp, max_age_seconds):
+    """Seconds for which funding is due: from the last accrual until the price is too old.
+
+    Parameters
+    ----------
+    funding_at : array_like of float64
+        Time of the last accrual; `now` if there was none.
+    now, timestamp : array_like of float64
+        Present time, and time of the spot price; 0 if it must not be relied on.
+    max_age_seconds : array_like of float64
+        Greatest age of a price for the use as margin.
+    """
+    until = np.minimum(now, np.asarray(timestamp) + max_age_seconds)
+    return np.maximum(until - funding_at, 0)
+
+
 def accrue(funding_index, mark, index, funding_cap, elapsed_seconds):
     """Funding index after `elapsed_seconds` at one mark and index.
 

@@ -69,9 +69,11 @@ class UnderlyingMargin(NamedTuple):
     short_option_charge: np.ndarray
     concentration_charge: np.ndarray
     confidence_charge: np.ndarray
+    scan_range_charge: np.ndarray
     open_interest_charge: np.ndarray
     isolated_concentration_charge: np.ndarray
     isolated_confidence_charge: np.ndarray
+    isolated_scan_range_charge: np.ndarray
     isolated_open_interest_charge: np.ndarray
 
 
@@ -280,9 +282,11 @@ def _charges(market, risk, portfolios, cells, spot, scan, isolated, error):
         u.short_option_rate * u.index * cells.total(short, risk.is_live_option.astype(float)),
         concentration(exposure, u.concentration_rate, u.depth),
         u.confidence * exposure / u.index,
+        scan_range_rate(market) * worst,
         _open_interest_rate(market, portfolios) * worst,
         concentration(gross_exposure, u.concentration_rate, u.depth),
         u.confidence * gross_exposure / u.index,
+        scan_range_rate(market) * isolated,
         _open_interest_rate(market, portfolios) * isolated,
     )
 
@@ -290,6 +294,12 @@ def _charges(market, risk, portfolios, cells, spot, scan, isolated, error):
 def concentration(exposure, rate, depth):
     """``rate·a·(√(a/depth) − 1)`` where a > depth, else 0; USD, at least 0."""
     return rate * exposure * (np.sqrt(np.maximum(exposure / depth, 1.0)) - 1)
+
+
+def scan_range_rate(market):
+    """``φ_IM · (R_init / R − 1)``, shape (u,): what initial margin adds before R has followed."""
+    u = market.underlyings
+    return market.parameters.initial_factor * (u.initial_scan_range / u.scan_range - 1)
 
 
 def _open_interest_rate(market, portfolios):
@@ -339,8 +349,10 @@ def _totals(market, portfolios, underlyings, group_risk, derivative, values, ini
     net, iso = common + netted.sum(axis=1), common + isolated.sum(axis=1)
     risk, isolated_risk = group_risk.sum(axis=1), u.isolated_loss.sum(axis=1)
     net_mm, iso_mm = g.maintenance_factor * risk + net, g.maintenance_factor * isolated_risk + iso
-    net_im = g.initial_factor * risk + net + u.open_interest_charge.sum(axis=1)
-    iso_im = g.initial_factor * isolated_risk + iso + u.isolated_open_interest_charge.sum(axis=1)
+    extra = (u.scan_range_charge + u.open_interest_charge).sum(axis=1)
+    iso_extra = (u.isolated_scan_range_charge + u.isolated_open_interest_charge).sum(axis=1)
+    net_im = g.initial_factor * risk + net + extra
+    iso_im = g.initial_factor * isolated_risk + iso + iso_extra
     is_isolated = portfolios.margin_mode == ISOLATED
     mm = np.where(is_isolated, iso_mm, np.minimum(net_mm, iso_mm))
     im = np.where(is_isolated, iso_im, np.minimum(net_im, iso_im))

@@ -29,7 +29,7 @@ class Globals(NamedTuple):
 
 
 class Scenarios(NamedTuple):
-    """Scenario grid, each of shape (scenarios,): x, y and ω."""
+    """Scenario grid, each of shape (scenarios,): x, y and the ω in force."""
 
     price_move: np.ndarray
     vol_move: np.ndarray
@@ -37,7 +37,10 @@ class Scenarios(NamedTuple):
 
 
 class Underlyings(NamedTuple):
-    """Spot market and parameters, each of shape (underlyings,)."""
+    """Spot market and parameters, each of shape (underlyings,).
+
+    `scan_range` is R_u, `initial_scan_range` R_u^init, both as they are in force now.
+    """
 
     underlying: np.ndarray
     group: np.ndarray
@@ -46,6 +49,7 @@ class Underlyings(NamedTuple):
     mark: np.ndarray
     stable_index: np.ndarray
     scan_range: np.ndarray
+    initial_scan_range: np.ndarray
     vol_range: np.ndarray
     vol_floor: np.ndarray
     basis_rate: np.ndarray
@@ -116,7 +120,7 @@ def from_integers(market):
         market.now,
         _globals(market.global_parameters),
         _wad(market.decorrelations),
-        Scenarios(*(np.array(market.scenarios, float).reshape(-1, 3).T / PPM)),
+        _scenarios(market),
         _underlyings(market.spots),
         _slices(market.slices, rows),
         _assets(market.collaterals, rows),
@@ -137,8 +141,26 @@ def _globals(parameters):
     return Globals(**natural | {"minimum_tau_seconds": float(parameters.minimum_tau_seconds)})
 
 
+def _scenarios(market):
+    """Scenarios with the weights in force, which are whole Ppm: integers, like any input."""
+    price_move, vol_move, weight = np.array(market.scenarios, np.int64).reshape(-1, 3).T
+    if market.former_weights:
+        ends = zip(market.former_weights, weight, strict=True)
+        weight = [_on_the_way(start, end, market.progress) for start, end in ends]
+    return Scenarios(price_move / PPM, vol_move / PPM, np.asarray(weight) / PPM)
+
+
+def _on_the_way(start, end, progress):
+    """Weight after the share `progress` (WAD) of a ramp, rounded towards its start."""
+    passed = abs(int(end) - start) * progress // WAD
+    return start + passed if end > start else start - passed
+
+
 def _underlyings(spots):
-    in_spot = {"index", "confidence", "mark", "stable_index"}
+    in_spot = {
+        *("index", "confidence", "mark", "stable_index"),
+        *("scan_range", "initial_scan_range"),
+    }
     columns = {
         name: _wad(getattr(spot if name in in_spot else spot.parameters, name) for spot in spots)
         for name in Underlyings._fields[2:]

@@ -257,6 +257,13 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
             (result.isolated_open_interest_charge, result.isolated_loss, isolated_error),
         )
     )
+    scan_range, isolated_scan_range = (
+        _of_scan_range(market, charge, each, allowance)
+        for charge, each, allowance in (
+            (result.scan_range_charge, result.worst_loss, loss_error),
+            (result.isolated_scan_range_charge, result.isolated_loss, isolated_error),
+        )
+    )
     short = result.short_option_charge * EPS * (16 + count)
     per_delta = u.confidence / u.index
     return margin.UnderlyingMargin(
@@ -271,9 +278,11 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
         short + WEI * (2 + cells.total(size, np.ones(len(unit.value)))),
         _of_concentration(market, result.delta, result, exposure),
         per_delta * exposure + 8 * EPS * result.confidence_charge + WEI,
+        scan_range,
         open_interest,
         _of_concentration(market, result.gross_delta, result, exposure),
         per_delta * exposure + 8 * EPS * result.isolated_confidence_charge + WEI,
+        isolated_scan_range,
         isolated_open_interest,
     )
 
@@ -288,6 +297,14 @@ def _of_concentration(market, delta, result, exposure):
     return relevant * (
         1.5 * u.concentration_rate * root * exposure + 32 * EPS * charge + WEI * root
     )
+
+
+def _of_scan_range(market, charge, risk, loss):
+    """Rate times the allowance of the loss, and loss times that of the rate, which may cancel."""
+    u, phi = market.underlyings, market.parameters.initial_factor
+    rate = phi * 4 * EPS * u.initial_scan_range / u.scan_range
+    rounding = 16 * EPS * charge + WEI * (2 + 8 * risk)
+    return margin.scan_range_rate(market) * loss + rate * (risk + loss) + rounding
 
 
 def _of_open_interest(market, portfolios, charge, risk, loss):
@@ -335,9 +352,10 @@ def _of_totals(market, portfolios, result, underlyings, derivative, spot, initia
     )
     net_mm = g.maintenance_factor * risk + net + small
     iso_mm = g.maintenance_factor * isolated_risk + iso + small
-    net_im = g.initial_factor * risk + net + u.open_interest_charge.sum(axis=1) + small
-    iso_im = g.initial_factor * isolated_risk + iso + small
-    iso_im = iso_im + u.isolated_open_interest_charge.sum(axis=1)
+    extra = (u.scan_range_charge + u.open_interest_charge).sum(axis=1)
+    iso_extra = (u.isolated_scan_range_charge + u.isolated_open_interest_charge).sum(axis=1)
+    net_im = g.initial_factor * risk + net + extra + small
+    iso_im = g.initial_factor * isolated_risk + iso + iso_extra + small
     mm, im = np.maximum(net_mm, iso_mm), np.maximum(net_im, iso_im)
     derivative = derivative + 16 * EPS * np.abs(result.derivative_value)
     cash = 16 * EPS * (np.abs(portfolios.cash) + result.collateral_value) + 4 * WEI

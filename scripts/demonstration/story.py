@@ -120,11 +120,11 @@ class Play:
         self.market_maker = account_of(actors.market_maker)
         self.accounts = [account_of(actors.trader, i) for i in range(len(BOOKS))]
         self.everyone = [*self.accounts, self.market_maker]
-        underlyings = deployment.parameters.underlyingParameters
+        scan_ranges = deployment.parameters.scanRanges
         self.story = Story(
             BOOKS,
             self.witnesses.scenarios,
-            {u: underlyings(u).scanRange / WAD for u in self.ledger.ids.underlyings.values()},
+            {u: scan_ranges(u)[0] / WAD for u in self.ledger.ids.underlyings.values()},
             datetime.now(UTC),
             chain.chain_id,
             chain.blocks.height,

@@ -43,6 +43,7 @@ class Witnesses:
             number: UnderlyingParameters(*call(parameters, "underlyingParameters", number)[0])
             for number in self.ids.underlyings.values()
         }
+        self._scan_ranges = {u: call(parameters, "scanRanges", u) for u in self._underlyings}
         self._collaterals = {
             asset: CollateralParameters(*call(parameters, "collateralParameters", asset)[0])
             for asset in self.ids.assets.values()
@@ -59,12 +60,16 @@ class Witnesses:
             known = self._slices.get((underlying, expiry), Slice(underlying, expiry, *[0] * 5))
             self._slices[underlying, expiry] = known._replace(settlement_price=price)
         rates = integers.rates
+        spots = (
+            Spot(row[0], self._underlyings[row[0]], *row[1:], *self._scan_ranges[row[0]])
+            for row in integers.spots
+        )
         return Market(
             snapshot.time,
             self._globals,
             self._decorrelations,
             self.scenarios,
-            tuple(Spot(row[0], self._underlyings[row[0]], *row[1:]) for row in integers.spots),
+            tuple(spots),
             tuple(self._slices.values()),
             tuple(Collateral(row[0], self._collaterals[row[0]], *row[1:]) for row in rates),
         )

@@ -256,6 +256,11 @@ LEDGER = (
             (signed(magnitude(2**103 - 1)), between(0, 2**88 - 1, WAD), between(WAD, 2**88 - 1),
              between(WAD, 2**88 - 1)),
             interest.current_cash),
+    # The engine never asks with a time of 0: the first accrual only starts the clock.
+    Formula("fundingSeconds(uint256,uint256,uint256,uint256)",
+            (between(2**30 - 86_400, 2**30), between(2**30, 2**30 + 86_400),
+             between(2**30 - 86_400, 2**30 + 86_400), between(1, 86_400, 3_600)),
+            funding.elapsed_seconds),
     Formula("accrueFunding(int256,uint256,uint256,uint256,uint256)",
             (signed(magnitude(2**111)), price, price, between(0, WAD // 10), magnitude(2**40 - 1)),
             funding.accrue),

@@ -81,9 +81,12 @@ class Portfolios:
         for name in ("positions", "collateral", "open_interest"):
             for words in _fewer(getattr(case.portfolio, name)):
                 yield case._replace(portfolio=case.portfolio._replace(**{name: words}))
-        for scenarios in _fewer(case.market.scenarios):
-            if scenarios:
-                yield case._replace(market=case.market._replace(scenarios=scenarios))
+        if case.market.former_weights:
+            yield case._replace(market=case.market._replace(former_weights=()))
+        else:
+            for scenarios in _fewer(case.market.scenarios):
+                if scenarios:
+                    yield case._replace(market=case.market._replace(scenarios=scenarios))
         if case.portfolio.cash:
             yield case._replace(portfolio=case.portfolio._replace(cash=0))
 
@@ -154,7 +157,8 @@ def market_of(deployment: Any) -> Market:
         decorrelations=tuple(parameters.decorrelations()),
         scenarios=tuple(Scenario(*scenario) for scenario in parameters.scenarios()),
         spots=tuple(
-            Spot(u, UnderlyingParameters(*parameters.underlyingParameters(u)), *feed.spot(u))
+            Spot(u, UnderlyingParameters(*parameters.underlyingParameters(u)), *feed.spot(u),
+                 *parameters.scanRanges(u))
             for u in ids
         ),
         slices=tuple(

@@ -12,7 +12,14 @@ import click
 import pytest
 
 from reference_model.types import MarginMode
-from scripts.margin import format_account, instrument_name, parse_account, render, usd
+from scripts.margin import (
+    age_of_prices,
+    format_account,
+    instrument_name,
+    parse_account,
+    render,
+    usd,
+)
 
 PROJECT = Path(__file__).parents[2]
 APE = Path(sys.executable).with_name("ape")
@@ -145,6 +152,7 @@ def test_margin_shows_what_the_lens_computes(run, deployment, funded, path):
     (part,) = breakdown.underlyings
     assert cells(text, "worst loss, portfolio") == [usd(part.worstLoss)] == ["3,800.00"]
     assert cells(text, "binding scenario") == [f"#{part.bindingScenario}"]
+    assert "young enough for withdrawals; increases of risk; funding" in text
     scenario = deployment.parameters.scenarios()[part.bindingScenario]
     assert cells(text, "  price, in scan ranges") == [f"{scenario.pricePpm / 10**6:+.3f}"]
 
@@ -196,6 +204,7 @@ def test_saving_is_shown_per_underlying_and_in_total():
         ("basisCharge", "shortOptionCharge", "concentrationCharge", "confidenceCharge"), 0
     ) | dict.fromkeys(("isolatedConcentrationCharge", "isolatedConfidenceCharge"), 0)
     part |= {"openInterestCharge": 0, "isolatedOpenInterestCharge": 0}
+    part |= {"scanRangeCharge": 3 * WAD, "isolatedScanRangeCharge": 5 * WAD}
     part |= {"underlying": 1, "delta": -WAD, "grossDelta": 3 * WAD, "bindingScenario": 1}
     part |= {"worstLoss": 25 * WAD, "isolatedLoss": 100 * WAD}
     assessment = {"equity": WAD, "maintenanceMargin": 20 * WAD, "initialMargin": 25 * WAD}
@@ -218,6 +227,47 @@ def test_saving_is_shown_per_underlying_and_in_total():
     assert cells(text, "  price, in scan ranges") == ["+2.000"]
     assert cells(text, "  volatility, in vol ranges") == ["-1.000"]
     assert cells(text, "  weight") == ["0.500"]
+    assert cells(text, "scan range, initial only charge") == ["3.00"]
+
+
+@pytest.mark.parametrize(
+    ("oldest", "uses", "lines"),
+    [
+        (
+            1_000,
+            (True, True, True, True),
+            [
+                "prices: the oldest is 42 s old",
+                "  young enough for withdrawals; increases of risk; funding and losses paid out of "
+                "collateral; the clock of a liquidation",
+            ],
+        ),
+        (
+            1_000,
+            (False, True, True, True),
+            [
+                "prices: the oldest is 42 s old",
+                "  young enough for increases of risk; funding and losses paid out of collateral; "
+                "the clock of a liquidation",
+                "  too old for withdrawals",
+                "  deposits, repayments, reductions and liquidations go on at any age",
+            ],
+        ),
+        (
+            0,
+            (False, False, False, False),
+            [
+                "prices: one is disputed or seen in an outage",
+                "  too old for withdrawals; increases of risk; funding and losses paid out of "
+                "collateral; the clock of a liquidation",
+                "  deposits, repayments, reductions and liquidations go on at any age",
+            ],
+        ),
+    ],
+)
+def test_the_age_of_prices_is_said_in_words(oldest, uses, lines):
+    fields = dict(zip(("withdraw", "open", "margin", "liquidation"), uses, strict=True))
+    assert age_of_prices(Struct(oldestTimestamp=oldest, **fields), 1_042) == "\n".join(lines)
 
 
 @pytest.mark.parametrize(

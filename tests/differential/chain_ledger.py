@@ -358,6 +358,13 @@ def lens_probes(engine: Engine, account: int, hypothesis: lens.Hypothesis) -> It
     )
     yield Probe(
         "lens",
+        "validity(uint256)",
+        (account,),
+        ("(uint256,bool,bool,bool,bool)",),
+        lambda: (lens.validity(engine, account),),
+    )
+    yield Probe(
+        "lens",
         "capitalEfficiency(uint256)",
         (account,),
         ("uint256",),

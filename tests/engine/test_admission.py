@@ -242,7 +242,7 @@ def test_stale_prices_stop_increases_and_withdrawals(world, engine, stale, trade
     expected = {"account": account, "oldestTimestamp": stale, "maxPriceAge": HOUR}
     with world.refuses("StalePrice", **expected | {"account": account_of(maker)}):
         world.trade(trader, maker, perpetual(), 1, PRICE)
-    with world.refuses("StalePrice", **expected):
+    with world.refuses("StalePrice", **expected | {"maxPriceAge": HOUR // 2}):
         world.withdraw(trader, CASH, 1)
     with world.refuses("StalePrice", **expected):
         engine.setMarginMode(account, ISOLATED, sender=trader)
@@ -275,6 +275,50 @@ def test_a_price_is_fresh_to_its_last_second(world, trader, maker):
     ):
         world.next_block_at(posted + HOUR + 1)
         world.trade(trader, maker, perpetual(), 1, PRICE)
+
+
+def test_a_withdrawal_asks_for_younger_prices_than_a_trade(world, trader, maker):
+    for owner in (trader, maker):
+        world.deposit(owner, CASH, 10_000)
+    posted = world.now
+    world.set_spot(ETH, PRICE, timestamp=posted)
+    world.next_block_at(posted + HOUR // 2)
+    world.trade(trader, maker, perpetual(), 1, PRICE)
+    world.next_block_at(posted + HOUR // 2)
+    world.withdraw(trader, CASH, 1)
+    expected = {
+        "account": account_of(trader),
+        "oldestTimestamp": posted,
+        "maxPriceAge": HOUR // 2,
+    }
+    with world.refuses("StalePrice", **expected):
+        world.next_block_at(posted + HOUR // 2 + 1)
+        world.withdraw(trader, CASH, 1)
+    world.trade(trader, maker, perpetual(), 1, PRICE)
+    # Whoever withdraws in a batch is held to the stricter limit for all of it.
+    orders = world.order(maker, perpetual(), -1, PRICE), world.order(trader, perpetual(), 1, PRICE)
+    with world.refuses("StalePrice", **expected):
+        world.batch(
+            trader,
+            withdrawal(world, trader, 1),
+            ("matchOrders", world.match_arguments(*orders)),
+        )
+
+
+def test_a_disputed_price_is_too_old_for_everything_but_less_risk(world, engine, trader, maker):
+    for owner in (trader, maker):
+        world.deposit(owner, CASH, 10_000)
+    world.trade(trader, maker, perpetual(), 2, PRICE)
+    world.set_spot(ETH, PRICE, timestamp=0)
+    disputed = {"oldestTimestamp": 0}
+    with world.refuses("StalePrice", account=account_of(maker), maxPriceAge=HOUR, **disputed):
+        world.trade(trader, maker, perpetual(), 1, PRICE)
+    with world.refuses("StalePrice", account=account_of(trader), maxPriceAge=HOUR // 2, **disputed):
+        world.withdraw(trader, CASH, 1)
+    world.deposit(trader, CASH, 1)
+    engine.settle(account_of(trader), sender=maker)
+    world.trade(maker, trader, perpetual(), 1, PRICE)
+    assert world.position(trader, perpetual())[0] == WAD
 
 
 def test_cash_alone_needs_no_price(world, trader):

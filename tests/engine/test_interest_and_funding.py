@@ -180,7 +180,7 @@ def position(world, trader, maker):
 def test_the_funding_index_follows_the_premium(world, engine, position, outsider, mark, seconds):
     world.next_block_at(position)
     engine.accrue(ETH, sender=outsider)
-    world.set_spot(ETH, PRICE, mark=mark)
+    world.set_spot(ETH, PRICE, mark=mark, timestamp=position + seconds)
     world.next_block_at(position + seconds)
     receipt = engine.accrue(ETH, sender=outsider)
     premium = (mark - PRICE) * WAD // PRICE
@@ -195,7 +195,7 @@ def test_the_funding_index_follows_the_premium(world, engine, position, outsider
 def test_longs_pay_shorts_above_the_index_and_the_sum_is_zero(
     world, engine, position, trader, maker, outsider
 ):
-    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10, timestamp=position + 3 * PERIOD)
     world.next_block_at(position + 3 * PERIOD)
     engine.accrue(ETH, sender=outsider)
     world.set_spot(ETH, PRICE)
@@ -214,13 +214,11 @@ def test_a_position_opened_later_pays_only_from_then_on(
     world, engine, position, trader, lender, maker, outsider
 ):
     world.deposit(lender, CASH, 100_000)
-    world.set_spot(ETH, PRICE, mark=PRICE + 10)
-    world.next_block_at(position + PERIOD)
     world.set_spot(ETH, PRICE, mark=PRICE + 10, timestamp=position + PERIOD)
     world.next_block_at(position + PERIOD)
     world.trade(lender, maker, perpetual(), 1, PRICE)
     assert engine.marketState(ETH).fundingIndex == 10 * WAD
-    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10, timestamp=position + 2 * PERIOD)
     world.next_block_at(position + 2 * PERIOD)
     engine.accrue(ETH, sender=outsider)
     world.set_spot(ETH, PRICE)
@@ -233,9 +231,8 @@ def test_a_position_opened_later_pays_only_from_then_on(
 
 
 def test_the_risk_model_sees_funding_not_yet_stored(world, engine, position, trader, maker):
-    world.set_spot(ETH, PRICE, mark=PRICE + 10)
     world.next_block_at(position + PERIOD)
-    world.set_spot(ETH, PRICE, mark=PRICE + 10)
+    world.set_spot(ETH, PRICE, mark=PRICE + 10, timestamp=position + PERIOD)
     shown = {
         owner: int(engine.portfolio(account_of(owner)).positions[0]) % 2**112
         for owner in (trader, maker)
@@ -244,6 +241,31 @@ def test_the_risk_model_sees_funding_not_yet_stored(world, engine, position, tra
     assert shown == {owner: value % 2**112 for owner, value in quote.items()}
     assert world.position(trader, perpetual())[1] == -20_000 * WAD
     assert engine.marketState(ETH).fundingIndex == 0
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "known"), [(0, 3_600), (-3_600, 0), (-3_601, 0), (None, 0), (10**6, 8 * 3_600)]
+)
+def test_funding_accrues_only_while_the_price_is_known(
+    world, engine, position, outsider, seen_at, known
+):
+    """A price is known for an hour here; None is one that must not be relied on."""
+    world.set_global(marginMaxAgeSeconds=3_600)
+    world.next_block_at(position + 60)
+    engine.accrue(ETH, sender=outsider)
+    start = world.now
+    timestamp = 0 if seen_at is None else start + seen_at
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=timestamp)
+    world.next_block_at(start + 8 * 3_600)
+    engine.accrue(ETH, sender=outsider)
+    expected = 8 * WAD * known // (8 * 3_600)
+    assert engine.marketState(ETH).fundingIndex == expected
+    # The clock has passed over the rest of the time: nobody pays for it later.
+    assert engine.marketState(ETH).fundingAt == start + 8 * 3_600
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=start + 9 * 3_600)
+    world.next_block_at(start + 9 * 3_600)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.marketState(ETH).fundingIndex == expected + WAD
 
 
 def test_the_first_accrual_only_starts_the_clock(world, engine, outsider):

@@ -189,6 +189,58 @@ def test_transfers_of_one_asset_add_up(lens, world, book):
     assert lens.whatIf(book, three) == lens.whatIf(book, once)
 
 
+def test_open_interest_is_no_matter_of_an_underlying_without_positions(
+    lens, world, book, trader, lender, expiry
+):
+    """Collateral stays in the scenarios of ETH when the last position in it is gone."""
+    trades = [(option(expiry, 2_100), -3 * WAD, 110 * WAD, True)]
+    trades += [(perpetual(), 4 * WAD, 2_060 * WAD, True)]  # at a loss, which is paid at once
+    foreseen, real = foreseen_and_real(
+        lens,
+        book,
+        hypothesis(trades),
+        lambda: [
+            world.match(
+                world.order(lender, instrument, -size // WAD, price // WAD),
+                world.order(trader, instrument, size // WAD, price // WAD),
+            )
+            for instrument, size, price, _ in trades
+        ],
+    )
+    assert foreseen.underlyings == real.underlyings
+    assert foreseen.underlyings[0].worst_loss > 0
+    assert foreseen.underlyings[0].open_interest_charge == 0
+
+
+@pytest.mark.parametrize(
+    ("age", "fit"),
+    [(0, 4), (1_800, 4), (1_801, 3), (3_600, 3), (3_601, 2), (7_200, 2), (7_201, 1), (DAY, 1)],
+)
+def test_validity_tells_what_prices_are_young_enough_for(lens, world, trader, age, fit):
+    world.deposit(trader, WETH, 1, sub_id=5)
+    posted = world.now + 10
+    world.set_spot(ETH, 2_000, timestamp=posted)
+    world.set_rate(WETH, WAD, timestamp=posted + 3)
+    ape.chain.mine(timestamp=posted + age)
+    assert tuple(lens.validity(account_of(trader, 5))) == (
+        posted,
+        *[False] * (4 - fit),
+        *[True] * fit,
+    )
+
+
+def test_validity_of_a_disputed_price_is_none(lens, world, trader, maker):
+    world.deposit(trader, WETH, 1)
+    world.set_spot(ETH, 2_000, timestamp=0)
+    assert tuple(lens.validity(account_of(trader))) == (0, False, False, False, False)
+    # Cash needs no price.
+    world.deposit(maker, CASH, 1)
+    now = ape.chain.blocks.head.timestamp
+    nothing = lens.validity(account_of(maker, 7))
+    assert nothing.oldestTimestamp >= now
+    assert nothing.withdraw and nothing.open and nothing.margin and nothing.liquidation
+
+
 def test_impossible_hypotheses_are_refused(lens, world, book, expiry):
     listed, unlisted = option(expiry, 2_000), option(expiry + 3_600, 2_000)
     with reverts_with("UnknownInstrument", instrument=unlisted):

@@ -142,6 +142,31 @@ def test_a_loss_that_nothing_covers_stays_in_the_position(world, engine, trader,
     assert world.cash_of(trader) == 4_500 * WAD
 
 
+@pytest.mark.parametrize("old", ["rate", "index"])
+def test_collateral_at_old_prices_pays_no_loss(world, engine, trader, maker, old):
+    world.deposit(trader, CASH, 4_000)
+    world.deposit(maker, CASH, 100_000)
+    world.trade(trader, maker, perpetual(), 10, PRICE)
+    world.deposit(trader, WETH, 100)
+    cash = world.cash_of(trader)
+    # Two hours and a second before the settlement, which is a second too old.
+    then = world.now + 60
+    world.set_spot(ETH, PRICE - 1_000, timestamp=then if old == "index" else then + 7_200)
+    world.set_rate(WETH, WAD, timestamp=then if old == "rate" else then + 7_200)
+    world.next_block_at(then + 7_201)
+    engine.settle(account_of(trader), sender=maker)
+    assert world.cash_of(trader) == 0
+    assert engine.marketState(ETH).pnlPool >= cash
+    owed = world.position(trader, perpetual())[1] + 10 * WAD * (PRICE - 1_000)
+    assert owed < -5_000 * WAD
+    # As soon as the price is young enough the collateral pays for the rest.
+    world.set_spot(ETH, PRICE - 1_000, timestamp=then + 7_201)
+    world.set_rate(WETH, WAD, timestamp=then + 7_201)
+    engine.settle(account_of(trader), sender=maker)
+    assert world.position(trader, perpetual())[1] == -10 * WAD * (PRICE - 1_000)
+    assert world.cash_of(trader) <= owed
+
+
 def test_without_collateral_cash_never_falls_below_zero(world, trader, maker):
     world.deposit(trader, CASH, 5_000)
     world.trade(trader, maker, perpetual(), 10, PRICE)

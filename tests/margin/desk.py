@@ -36,7 +36,7 @@ SCAN_RANGE = 0.15
 ASSESSMENT = "(int256,int256,int256,uint256,uint256,uint256)"
 UNDERLYING = (
     "(uint8,int256[],uint256,uint256,uint256,int256,uint256,uint256,uint256,uint256,uint256,"
-    "uint256,uint256,uint256,uint256)"
+    "uint256,uint256,uint256,uint256,uint256,uint256)"
 )
 BREAKDOWN = (
     f"({ASSESSMENT},uint8,uint256,int256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,"
@@ -76,16 +76,16 @@ def global_parameters(**changes):
         vol_exponent_short=wad(0.3),
         vol_exponent_long=wad(0.13),
         minimum_tau_seconds=DAY,
-        withdraw_max_age_seconds=900,
-        open_max_age_seconds=3600,
-        margin_max_age_seconds=3600,
-        liquidation_max_age_seconds=DAY,
-        ramp_seconds=DAY,
-        rise_rate=WAD // 4,
-        fall_rate=WAD // 200,
-        max_positions=64,
         profit_weight=WAD,
         profit_cap=10**7 * WAD,
+        withdraw_max_age_seconds=900,
+        open_max_age_seconds=3_600,
+        margin_max_age_seconds=3_600,
+        liquidation_max_age_seconds=DAY,
+        ramp_seconds=DAY,
+        max_positions=64,
+        rise_rate=wad(0.25),
+        fall_rate=wad(0.005),
     )._replace(**changes)
 
 
@@ -96,8 +96,8 @@ def underlying_parameters(**changes):
         reduce_only=False,
         group=0,
         scan_range=wad(SCAN_RANGE),
-        max_scan_range=wad(0.9),
-        scan_multiplier=0,
+        max_scan_range=wad(0.6),
+        scan_multiplier=5 * WAD,
         vol_range=wad(0.4),
         vol_floor=wad(0.1),
         basis_rate=0,
@@ -116,10 +116,11 @@ def underlying_parameters(**changes):
     )._replace(**changes)
 
 
-def spot(underlying, price, now, **parameters):
-    """Return an underlying at one price, without uncertainty."""
-    value = wad(price)
-    return Spot(underlying, underlying_parameters(**parameters), value, 0, value, value, now)
+def spot(underlying, price, now, initial_scan_range=None, **parameters):
+    """Return an underlying at one price, without uncertainty; its scan range is at rest."""
+    value, p = wad(price), underlying_parameters(**parameters)
+    initial = p.scan_range if initial_scan_range is None else initial_scan_range
+    return Spot(underlying, p, value, 0, value, value, now, p.scan_range, initial)
 
 
 def slice_(underlying, expiry, price, now, volatility=VOLATILITY, **changes):

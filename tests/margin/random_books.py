@@ -22,7 +22,7 @@ def rich_market(now, **changes):
         "oi_upper": 1_000 * WAD,
     }
     spots = [
-        desk.spot(u, price, now, **charges)._replace(confidence=wad(price / 1_000))
+        desk.spot(u, price, now, wad(0.18), **charges)._replace(confidence=wad(price / 1_000))
         for u, price in PRICES.items()
     ]
     return desk.market(now, spots=spots)._replace(**changes)

@@ -55,9 +55,9 @@ def extreme_market(now, prices, svi, discount):
     spots, slices = [], []
     for u, price in enumerate(prices, start=1):
         parameters = books.underlying_parameters(**greatest, group=u % 8)
-        spots.append(
-            books.Spot(u, parameters, price, 2**96 - 1, prices[u % len(prices)], price, now)
-        )
+        prices_of = price, 2**96 - 1, prices[u % len(prices)], price
+        ranges = WAD // 10 * (9 if u % 2 else 1), WAD * 9 // 10
+        spots.append(books.Spot(u, parameters, *prices_of, now, *ranges))
         for expiry, forward in zip(expiries, islice(cycle(prices), u, None), strict=False):
             settlement = forward if expiry == now - DAY else 0
             slices.append(books.Slice(u, expiry, forward, discount, svi, now, settlement))
@@ -124,7 +124,8 @@ def test_extreme_accounts_are_always_margined(desk, now, svi, discount):
 @pytest.mark.parametrize("price", PRICES)
 def test_extreme_positions_lose_no_more_than_their_moves(desk, now, size, price):
     parameters = books.underlying_parameters(scan_range=9 * WAD // 10)
-    spots = [books.Spot(1, parameters, price, 0, price, price, now)]
+    ranges = (parameters.scan_range,) * 2
+    spots = [books.Spot(1, parameters, price, 0, price, price, now, *ranges)]
     market = books.market(now, spots=spots, slices=(), collaterals=(), scenarios=EXTREME)
     result = desk.breakdown(market, books.book(linear_slot(1, 0, size, 0)))
     value = size * price // WAD

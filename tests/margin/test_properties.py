@@ -47,6 +47,7 @@ def test_netted_never_exceeds_isolated(desk, market, portfolios):
             assert part.concentration_charge <= part.isolated_concentration_charge
             assert part.confidence_charge <= part.isolated_confidence_charge
             assert part.open_interest_charge <= part.isolated_open_interest_charge
+            assert 0 < part.scan_range_charge <= part.isolated_scan_range_charge
             assert part.netted[part.binding_scenario] == min(part.netted)
         assert result.scan_risk <= sum(part.worst_loss for part in result.underlyings)
         assert result.scan_risk <= result.isolated_scan_risk
@@ -122,6 +123,38 @@ def test_less_offset_never_lowers_a_requirement(desk, market, portfolios):
     ]
     assert all(a <= b <= c for a, b, c in zip(*risks, strict=True))
     assert any(a < c for a, _, c in zip(*risks, strict=True))
+
+
+def test_a_greater_range_to_come_raises_initial_margin_alone(desk, market, portfolios):
+    def with_growth(ppm):
+        spots = [
+            spot._replace(initial_scan_range=spot.scan_range * (PPM + ppm) // PPM)
+            for spot in market.spots
+        ]
+        return desk.breakdowns(market._replace(spots=tuple(spots)), *portfolios)
+
+    calm, rising, wild = (with_growth(ppm) for ppm in (0, 1, 2 * PPM))
+    for least, more, most in zip(calm, rising, wild, strict=True):
+        assert least.net_initial_margin < more.net_initial_margin < most.net_initial_margin
+        isolated = [each.isolated_initial_margin for each in (least, more, most)]
+        assert isolated[0] < isolated[1] < isolated[2]
+        for each in (more, most):
+            assert each.net_maintenance_margin == least.net_maintenance_margin
+            assert each.isolated_maintenance_margin == least.isolated_maintenance_margin
+            assert each.assessment.equity == least.assessment.equity
+
+
+def test_a_ramp_of_weights_stays_between_its_ends(desk, market, portfolios):
+    ramping = market._replace(former_weights=tuple(s.weight_ppm // 2 for s in market.scenarios))
+    risks = [
+        [
+            each.scan_risk
+            for each in desk.breakdowns(ramping._replace(progress=progress), *portfolios)
+        ]
+        for progress in (0, WAD // 3, WAD)
+    ]
+    assert all(a <= b <= c for a, b, c in zip(*risks, strict=True))
+    assert all(a < c for a, _, c in zip(*risks, strict=True))
 
 
 def test_cash_adds_to_equity_and_nothing_else(desk, market, portfolios):

@@ -315,6 +315,58 @@ def test_open_interest_scales_initial_margin(desk, now, one_side, multiplier):
     assert_close(result.net_maintenance_margin, result.scan_risk * 8 // 10)
 
 
+@pytest.mark.parametrize(("initial_range", "growth"), [(0.15, 0), (0.225, 0.5), (0.6, 3)])
+def test_initial_margin_runs_ahead_of_the_scan_range(desk, now, initial_range, growth):
+    spots = [books.spot(BTC, 60_000, now, initial_scan_range=wad(initial_range))]
+    market = books.market(now, spots=spots, global_parameters=books.global_parameters(
+        initial_factor=2 * WAD
+    ))  # fmt: skip
+    hedged = book(linear(BTC, 3), linear(BTC, -1, expiry=now + 30 * DAY))
+    result = desk.breakdown(market, hedged)
+    (part,) = result.underlyings
+    assert_close(part.worst_loss, 2 * 9_000 * WAD)
+    assert_close(part.scan_range_charge, wad(growth * 2 * 2 * 9_000))
+    assert_close(part.isolated_scan_range_charge, wad(growth * 2 * 4 * 9_000))
+    charges = part.basis_charge
+    assert result.net_initial_margin == 2 * result.scan_risk + charges + part.scan_range_charge
+    assert_close(result.isolated_initial_margin, wad((1 + growth) * 2 * 4 * 9_000))
+    # What would make an account liquidatable knows nothing of it.
+    assert_close(result.net_maintenance_margin, wad(0.8 * 2 * 9_000) + charges)
+    assert_close(result.isolated_maintenance_margin, wad(0.8 * 4 * 9_000))
+
+
+def test_the_scan_range_in_force_moves_the_scenarios(desk, now):
+    spots = [
+        books.spot(BTC, 60_000, now)._replace(scan_range=wad(0.3), initial_scan_range=wad(0.3))
+    ]
+    result = desk.breakdown(books.market(now, spots=spots), book(linear(BTC, 1)))
+    assert_close(result.scan_risk, 18_000 * WAD)
+    assert result.underlyings[0].scan_range_charge == 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "weights"),
+    [
+        (0, (0, PPM)),
+        (1, (0, PPM)),
+        (WAD // 4, (PPM // 4, PPM // 4 * 3)),
+        (WAD // 3, (333_333, 666_667)),
+        (WAD - 1, (PPM - 1, 1)),
+        (WAD, (PPM, 0)),
+    ],
+)
+def test_weights_come_into_force_over_a_ramp(desk, now, progress, weights):
+    ramping = (Scenario(-PPM, 0, PPM), Scenario(PPM, 0, 0), Scenario(2 * PPM, 0, 7))
+    market = books.market(now, scenarios=ramping)._replace(
+        former_weights=(0, PPM, 7), progress=progress
+    )
+    (part,) = desk.breakdown(market, book(linear(BTC, 100))).underlyings
+    down, up, steady = part.netted
+    assert_close(down, -900_000 * WAD * weights[0] // PPM)
+    assert_close(up, 900_000 * WAD * weights[1] // PPM)
+    assert_close(steady, 1_800_000 * WAD * 7 // PPM)
+
+
 def test_cash_like_collateral_pays_for_its_depeg_and_has_no_scenarios(desk, now):
     dollar = books.token(books.USDX, 0, now, rate=0.99, haircut=0.02)
     dollar = dollar._replace(parameters=dollar.parameters._replace(depeg_rate=wad(0.01)))
@@ -433,4 +485,21 @@ def test_collateral_value_is_that_of_the_breakdown(desk, project, risk_officer, 
     model = project.RiskModel.at(desk.harness.riskModel())
     words = [balance(WETH, 3), balance(books.USDX, 7)]
     expected = desk.breakdown(market, book(collateral=words)).collateral_value
-    assert model.collateralValue(words) == expected == wad(9_007)
+    assert tuple(model.collateralValue(words)) == (expected, market.now)
+    assert expected == wad(9_007)
+
+
+@pytest.mark.parametrize("old", ["rate", "index"])
+def test_collateral_value_tells_its_oldest_price(desk, project, risk_officer, market, old):
+    ether, dollar = market.collaterals
+    if old == "rate":
+        changed = {"collaterals": (ether._replace(timestamp=market.now - 7), dollar)}
+    else:
+        bitcoin, spot = market.spots
+        spots = bitcoin._replace(timestamp=0), spot._replace(timestamp=market.now - 7)
+        changed = {"spots": spots}
+    desk.harness.setMarket(market._replace(**changed).case(), sender=risk_officer)
+    model = project.RiskModel.at(desk.harness.riskModel())
+    assert model.collateralValue([balance(WETH, 3)]).oldestTimestamp == market.now - 7
+    assert model.collateralValue([balance(books.USDX, 7)]).oldestTimestamp >= market.now
+    assert model.collateralValue([]).value == 0

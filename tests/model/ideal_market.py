@@ -41,6 +41,7 @@ def market(scenarios=None, decorrelation=0.3, **changes):
         "mark": index * 1.001,
         "stable_index": index * 0.98,
         "scan_range": np.array([0.15, 0.18, 0.25]),
+        "initial_scan_range": np.array([0.15, 0.18, 0.25]),
         "vol_range": np.full(3, 0.4),
         "vol_floor": np.full(3, 0.1),
         "basis_rate": np.full(3, 0.005),

@@ -106,7 +106,8 @@ def draw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 
 def draw_market(choose: Chooser, market: Market) -> Market:
     """Let time pass and, mostly, post new prices and some settlement prices."""
-    jumps = (1, 1, 60, 60, 900, 3_600, 3_601, 8 * 3_600, 8 * 3_600, DAY)
+    age = choose.item((900, 901, 3_600, 3_601, 7_200, 7_201))
+    jumps = (1, 1, 60, 60, 60, age, age, 8 * 3_600, 8 * 3_600, DAY)
     jump = choose.item(jumps)
     if choose.integer(0, 30) == 0:
         ahead = [s.expiry - market.now for s in market.slices if s.expiry > market.now]

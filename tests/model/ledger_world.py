@@ -34,16 +34,16 @@ GLOBAL = GlobalParameters(
     vol_exponent_short=3 * WAD // 10,
     vol_exponent_long=13 * WAD // 100,
     minimum_tau_seconds=DAY,
-    withdraw_max_age_seconds=900,
-    open_max_age_seconds=3_600,
-    margin_max_age_seconds=3_600,
-    liquidation_max_age_seconds=DAY,
-    ramp_seconds=DAY,
-    rise_rate=WAD // 4,
-    fall_rate=WAD // 200,
-    max_positions=7,
     profit_weight=9 * WAD // 10,
     profit_cap=1_000_000 * WAD,
+    withdraw_max_age_seconds=900,
+    open_max_age_seconds=3_600,
+    margin_max_age_seconds=7_200,
+    liquidation_max_age_seconds=DAY,
+    ramp_seconds=DAY,
+    max_positions=7,
+    rise_rate=WAD // 4,
+    fall_rate=WAD // 200,
 )
 INTEREST = InterestParameters(WAD // 100, 6 * WAD // 100, WAD, 8 * WAD // 10, WAD // 10)
 
@@ -117,7 +117,10 @@ def market(now: int = NOW, prices: dict[int, int] | None = None, **changes) -> M
     """Two underlyings in one group, two expiries each, marks a little above the index."""
     prices = prices or PRICES
     spots = tuple(
-        Spot(u, underlying_parameters(u), p, p // 1000, p * 1001 // 1000, p * 99 // 100, now)
+        Spot(
+            *(u, underlying_parameters(u), p, p // 1000, p * 1001 // 1000, p * 99 // 100, now),
+            *(wad(0.15), wad(0.15)),
+        )
         for u, p in prices.items()
     )
     slices = tuple(

@@ -33,7 +33,9 @@ def require_valid(market, portfolios):
     for spot in market.spots:
         p = spot.parameters
         assert all(0 < price < 2**96 for price in (spot.index, spot.mark, spot.stable_index))
-        assert WAD // 1000 <= p.scan_range <= 9 * WAD // 10 and p.vol_range <= 2 * WAD
+        assert WAD // 1000 <= p.scan_range <= p.max_scan_range <= 9 * WAD // 10
+        assert p.scan_range <= spot.scan_range <= spot.initial_scan_range <= p.max_scan_range
+        assert p.vol_range <= 2 * WAD
         assert p.oi_lower < p.oi_upper < 2**96 and WAD <= p.depth < 2**96 and p.group < 8
     for each in market.slices:
         assert each.underlying in ids and 0 < each.forward < 2**96 and 0 < each.discount <= WAD
@@ -119,9 +121,22 @@ def test_prices_reach_both_ends():
 
 
 def test_packed_scenarios_are_sixteen_bytes_each():
-    packed_words = MARKETS[0]._replace(scenarios=cases.span_scenarios()).packed_scenarios()
-    assert len(packed_words) == 16 * 18
-    assert packed_words[:16].hex() == "fff0bdc0000f4240000f4240000f4240"
+    market = MARKETS[0]._replace(scenarios=cases.span_scenarios(), former_weights=())
+    assert len(market.packed_scenarios()) == 16 * 18
+    assert market.packed_scenarios()[:16].hex() == "fff0bdc0000f4240000f4240000f4240"
+    ramping = market._replace(former_weights=(5, *range(17)))
+    assert ramping.packed_scenarios()[:16].hex() == "fff0bdc0000f424000000005000f4240"
+
+
+def test_ramps_scan_ranges_and_ages_reach_their_corners():
+    markets = [cases.random_market(Random(seed)) for seed in range(600)]
+    assert {0, 1, WAD - 1, WAD} <= {m.progress for m in markets if m.former_weights}
+    assert {0, PPM} <= {weight for m in markets for weight in m.former_weights}
+    spots = [spot for market in markets for spot in market.spots]
+    assert {spot.initial_scan_range - spot.scan_range for spot in spots} >= {0, 1}
+    dated = [each for m in markets for each in (*m.spots, *m.slices, *m.collaterals)]
+    ages = {cases.NOW - each.timestamp for each in dated}
+    assert {0, 899, 900, 901, 3_599, 3_600, 3_601, DAY - 1, DAY, DAY + 1, cases.NOW} <= ages
 
 
 @pytest.mark.parametrize("size", [-(2**95) + 1, -1, 1, 2**95 - 1])

@@ -151,8 +151,18 @@ def undiscounted(right, size, instrument, slice_, grid, bucket):
     return right(size, instrument, slice_._replace(discount=WAD), grid, bucket)
 
 
+def charged_on_the_range_itself(right, loss, scan_range, initial_scan_range, factor):
+    return right(loss, scan_range, initial_scan_range + scan_range // 10**6, factor)
+
+
 TWINS = {
     "weights": (exact_scenarios, "scan", without_weights),
+    "ramp": (
+        exact_scenarios,
+        "in_force",
+        lambda right, market: right(market._replace(progress=WAD)),
+    ),
+    "scan range charge": (charges, "scan_range", charged_on_the_range_itself),
     "error": (exact_scenarios, "scan", scan_without_error),
     "binding": (
         exact_scenarios,
@@ -247,6 +257,20 @@ def test_funding_agrees_within_its_rounding():
         allowed = 16 * tolerance.EPS * (abs(before / WAD) + step) + premium_rounding + 1e-18
         conversion = 4 * tolerance.EPS * max(mark, index) / WAD * elapsed / 28_800
         assert abs(got - exact) <= allowed + conversion
+
+
+def test_the_time_that_funding_is_due_for_agrees():
+    rng = Random(3)
+    seen = set()
+    for _ in range(2000):
+        now, max_age = cases.NOW, cases.drawn(rng, 1, DAY, 3_600)
+        timestamp = rng.choice((0, now - cases.drawn(rng, 0, 2 * DAY, max_age)))
+        since = now - cases.drawn(rng, 0, 2 * DAY, max_age, now - timestamp)
+        exact = exact_funding.elapsed_seconds(since, now, timestamp, max_age)
+        assert exact == funding.elapsed_seconds(since, now, timestamp, max_age)
+        assert exact_funding.elapsed_seconds(0, now, timestamp, max_age) == 0
+        seen.add((exact == 0, exact == now - since))
+    assert seen == {(True, False), (True, True), (False, True), (False, False)}
 
 
 def test_interest_agrees_within_its_rounding():

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 from model import ledger_world as world
 
-from reference_model.exact import instrument, invariants, position
+from reference_model.exact import instrument, invariants, lens, position
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError
 from reference_model.exact.exchange import CANCELLED, Order
@@ -386,6 +386,50 @@ def test_a_stale_price_stops_new_risk_but_not_less_risk(engine):
     trade(engine, -5 * WAD, mark)
 
 
+def test_a_withdrawal_asks_for_younger_prices_than_a_trade(engine):
+    trade(engine, WAD, 3_000 * WAD)
+    posted = engine.market.now
+    engine.market = engine.market._replace(now=posted + 900)
+    engine.withdraw(TAKER, TAKER_ACCOUNT, 0, 1)
+    engine.market = engine.market._replace(now=posted + 901)
+    with refused(engine, "StalePrice", TAKER_ACCOUNT, posted, 900):
+        engine.withdraw(TAKER, TAKER_ACCOUNT, 0, 1)
+    trade(engine, WAD, 3_000 * WAD)
+    # The stricter limit holds for all that a batch does to the account.
+    with refused(engine, "StalePrice", TAKER_ACCOUNT, posted, 900):
+        engine.batch(
+            [
+                lambda: engine.withdraw(TAKER, TAKER_ACCOUNT, 0, 1),
+                lambda: trade(engine, WAD, 3_000 * WAD),
+            ]
+        )
+
+
+def test_a_price_not_to_be_relied_on_is_too_old_for_every_use(engine):
+    trade(engine, 2 * WAD, 3_000 * WAD)
+    engine.market = world.change_spot(engine.market, world.ETH, timestamp=0)
+    with refused(engine, "StalePrice", MAKER_ACCOUNT, 0, 3_600):
+        trade(engine, WAD, 3_000 * WAD)
+    with refused(engine, "StalePrice", TAKER_ACCOUNT, 0, 900):
+        engine.withdraw(TAKER, TAKER_ACCOUNT, 0, 1)
+    engine.deposit(TAKER, TAKER_ACCOUNT, 0, 1)
+    engine.settle(TAKER_ACCOUNT)
+    trade(engine, -WAD, engine.market.spots[1].mark)
+    assert lens.validity(engine, TAKER_ACCOUNT) == (0, False, False, False, False)
+
+
+def test_the_lens_tells_what_prices_are_young_enough_for(engine):
+    engine.deposit(MAKER, MAKER_ACCOUNT, world.WETH, WAD)
+    posted = engine.market.now
+    for age, fit in (
+        *((0, 4), (900, 4), (901, 3), (3_600, 3), (3_601, 2), (7_200, 2)),
+        *((7_201, 1), (DAY, 1), (DAY + 1, 0)),
+    ):
+        engine.market = engine.market._replace(now=posted + age)
+        expected = (False,) * (4 - fit) + (True,) * fit
+        assert lens.validity(engine, MAKER_ACCOUNT) == (posted, *expected)
+
+
 def test_an_account_below_initial_margin_may_reduce_risk(engine):
     set_price(engine, 3_000 * WAD)
     trade(engine, 100 * WAD, 3_000 * WAD)
@@ -444,6 +488,47 @@ def test_a_loss_beyond_cash_is_paid_as_far_as_collateral_covers_it(engine):
     engine.settle(MAKER_ACCOUNT)
     assert engine.market_state(world.ETH).pnl_pool == covered
     assert not invariants.broken(engine, 0)
+
+
+@pytest.mark.parametrize("old", ["spot", "rate"])
+def test_collateral_at_old_prices_pays_no_loss(engine, old):
+    set_price(engine, 3_000 * WAD)
+    engine.deposit(MAKER, MAKER_ACCOUNT, world.WETH, 10 * WAD)
+    trade(engine, 50 * WAD, 3_000 * WAD)
+    set_price(engine, 10_000 * WAD)
+    posted = engine.market.now
+    wait(engine, 7_201)
+    if old == "spot":
+        engine.market = world.change_spot(engine.market, world.ETH, timestamp=posted)
+    else:
+        rates = tuple(c._replace(timestamp=posted) for c in engine.market.collaterals)
+        engine.market = engine.market._replace(collaterals=rates)
+    engine.settle(MAKER_ACCOUNT)
+    assert engine.cash_of(MAKER_ACCOUNT) == 0
+    assert engine.market_state(world.ETH).pnl_pool == 99_985 * WAD
+    wait(engine, 1)
+    engine.settle(MAKER_ACCOUNT)
+    assert engine.cash_of(MAKER_ACCOUNT) == -95_000 * WAD
+
+
+@pytest.mark.parametrize("timestamp", [0, -7_200, -7_201, -1])
+def test_funding_accrues_only_while_the_price_is_known(engine, timestamp):
+    # The clock passes over the time after the price grew too old, and starts afresh.
+    set_price(engine, 3_000 * WAD)
+    trade(engine, 10 * WAD, 3_000 * WAD)
+    start = engine.market.now
+    engine.market = world.change_spot(
+        engine.market, world.ETH, mark=3_015 * WAD, timestamp=timestamp and start + timestamp
+    )
+    known = 0 if timestamp == 0 else 7_200 + timestamp
+    engine.market = engine.market._replace(now=start + 8 * 3_600)
+    expected = max(0, 15 * WAD * known // (8 * 3_600))
+    assert engine.current_funding_index(world.ETH) == expected
+    engine.accrue(world.ETH)
+    assert engine.market_state(world.ETH)[:2] == (expected, start + 8 * 3_600)
+    engine.market = world.change_spot(engine.market, world.ETH, timestamp=start + 8 * 3_600)
+    engine.market = engine.market._replace(now=start + 8 * 3_600 + 3_600)
+    assert engine.current_funding_index(world.ETH) - expected in (15 * WAD // 8 - 1, 15 * WAD // 8)
 
 
 def test_a_closed_position_is_settled_at_once_the_loss_first(engine):
