@@ -88,6 +88,7 @@ WRONG = {
     "accrueFunding": lambda f, mark, index, cap, dt: formulas.funding.accrue(
         f, index, mark, cap, dt
     ),
+    "fundingSeconds": lambda since, now, seen, age: max(0, min(now, seen + age + 1) - since),
     "fee": lambda size, index, rate: fp.mul_down(fp.mul_down(size, index), rate),
     "accrueInterest": lambda *a: formulas.accrue_interest(*a[:5], a[6], a[5], *a[7:]),
     "cdfX64": lambda x: ONE - formulas.normal.cdf_x64(x),
@@ -149,6 +150,12 @@ PORTFOLIO_TWINS = {
     "linear concentration": (charges, "concentration", lambda d, rate, depth: fp.mul_up(rate, d)),
     "confidence for free": (charges, "confidence", lambda delta, c, index: 0),
     "open interest for free": (charges, "open_interest", lambda *arguments: 0),
+    "scan range to come for free": (charges, "scan_range", lambda *arguments: 0),
+    "weights of a ramp in force at once": (
+        scenarios,
+        "in_force",
+        lambda market: market.scenarios,
+    ),
     "isolated losses without weights": (
         scenarios,
         "_own_loss",
