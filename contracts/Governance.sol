@@ -9,7 +9,8 @@ contract Governance is AccessManager {
     /// @notice Sets parameters and lists what can be traded; meant to act with a delay.
     uint64 public constant GOVERNOR = 1;
 
-    /// @notice May only halt: increases of positions, deposits of a collateral asset.
+    /// @notice May only halt: increases of positions, deposits of a collateral asset, and for a
+    /// while, by an outage, whatever relies on prices.
     uint64 public constant GUARDIAN = 2;
 
     /// @notice Posts market data.
@@ -17,6 +18,9 @@ contract Governance is AccessManager {
 
     /// @notice Collects fees.
     uint64 public constant TREASURER = 4;
+
+    /// @notice Moves scan ranges; meant for the `VolatilityEstimator` alone.
+    uint64 public constant ESTIMATOR = 5;
 
     /// @param admin Grants and revokes the roles.
     constructor(address admin) AccessManager(admin) {}

@@ -4,7 +4,12 @@ pragma solidity 0.8.37;
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 
+import {ParameterRanges} from "./ParameterRanges.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
+import {Ramp} from "./margin/Ramp.sol";
+import {ScanRange} from "./margin/ScanRange.sol";
+import {FixedPoint} from "./math/FixedPoint.sol";
+import {OutageClock} from "./oracle/OutageClock.sol";
 import {
     CollateralParameters,
     GlobalParameters,
@@ -22,18 +27,69 @@ import {
 /// underlying keeps its group, a collateral asset its token, decimals and underlying, and positions
 /// remain multiples of the lot size. A change of interest or funding parameters applies from the
 /// last accrual on: whoever makes it should call the engine's `accrue` in the same transaction.
-contract Parameters is IParameters, AccessManaged {
-    uint256 public constant MAX_SCENARIOS = 40;
-    uint256 public constant MAX_VOL_CLASSES = 4;
+contract Parameters is IParameters, OutageClock {
+    using Ramp for GlobalParameters;
+    using Ramp for UnderlyingParameters;
+    using Ramp for CollateralParameters;
+    using Ramp for uint64[8];
+
     uint256 public constant MAX_LIVE_EXPIRIES = 16;
-    uint256 public constant MAX_ASSET = 31;
-    uint256 public constant MAX_GROUP = 7;
     uint256 public constant MAX_TENOR_SECONDS = 1095 days;
 
-    int256 private constant MAX_PRICE_PPM = 20e6;
-    int256 private constant MAX_VOL_PPM = 5e6;
-    uint256 private constant ONE_PPM = 1e6;
-    uint256 private constant MAX_BALANCE = 2 ** 127;
+    uint256 private constant GROUPS = 8;
+
+    /// @dev Scenarios; one slot.
+    /// @param pointer Data contract that holds them with their ramp.
+    /// @param start Active time at which it begins.
+    /// @param end Active time at which it ends; 0 if there never was one.
+    struct ScenarioSet {
+        address pointer;
+        uint40 start;
+        uint40 end;
+    }
+
+    /// @dev What an underlying has besides its parameters; one slot.
+    /// @param start Active time at which the ramp of its parameters begins.
+    /// @param end Active time at which it ends; 0 if there never was one.
+    /// @param movedAt Active time of the latest move of the scan range; 0 if it never moved.
+    /// @param range Scan range at that time.
+    /// @param target Scan range it is on its way to.
+    struct UnderlyingState {
+        uint40 start;
+        uint40 end;
+        uint40 movedAt;
+        uint64 range;
+        uint64 target;
+    }
+
+    /// @dev An underlying.
+    /// @param to Parameters as they will be at the end of their ramp.
+    /// @param from Parameters as they were at its beginning.
+    /// @param expiries Those that lie ahead, and some that have passed.
+    struct UnderlyingSet {
+        UnderlyingParameters to;
+        UnderlyingParameters from;
+        UnderlyingState state;
+        uint32[] expiries;
+    }
+
+    /// @dev Ramp of a collateral asset: where it comes from, from when to when (active time).
+    struct CollateralRamp {
+        uint64 haircut;
+        uint64 depegRate;
+        uint40 start;
+        uint40 end;
+    }
+
+    /// @dev A collateral asset.
+    /// @param to Parameters as they will be at the end of their ramp.
+    struct CollateralSet {
+        CollateralParameters to;
+        CollateralRamp ramp;
+    }
+
+    /// @notice Judges parameters before they are stored.
+    ParameterRanges public immutable RANGES;
 
     /// @notice The only token that is cash; it cannot be a collateral asset as well.
     address public immutable SETTLEMENT_TOKEN;
@@ -46,14 +102,22 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice Asset id under which a token is listed; zero if it is not.
     mapping(address token => uint8 asset) public assetOf;
 
-    address private _scenarios;
+    // What is set is stored as it will be at the end of its ramp; what it comes from is apart, and
+    // read while the ramp lasts only.
+    ScenarioSet private _scenarios;
+    uint40 private _globalStart;
+    uint40 private _globalEnd;
+    uint40 private _decorrelationsStart;
+    uint40 private _decorrelationsEnd;
     GlobalParameters private _global;
+    GlobalParameters private _globalBefore;
+    uint64[GROUPS] private _decorrelations;
+    uint64[GROUPS] private _decorrelationsBefore;
     InterestParameters private _interest;
-    uint64[MAX_GROUP + 1] private _decorrelations;
-    mapping(uint8 underlying => UnderlyingParameters) private _underlyings;
-    mapping(uint8 underlying => uint32[]) private _expiries;
-    mapping(uint8 asset => CollateralParameters) private _collaterals;
+    mapping(uint8 underlying => UnderlyingSet) private _underlyings;
+    mapping(uint8 asset => CollateralSet) private _collaterals;
 
+    // The values in force before, and those that will be at the end of the ramp.
     event GlobalParametersSet(GlobalParameters oldParameters, GlobalParameters newParameters);
     event ScenariosSet(Scenario[] oldScenarios, Scenario[] newScenarios);
     event DecorrelationSet(uint8 indexed group, uint64 oldDecorrelation, uint64 newDecorrelation);
@@ -69,6 +133,16 @@ contract Parameters is IParameters, AccessManaged {
     event InterestParametersSet(
         InterestParameters oldParameters, InterestParameters newParameters
     );
+
+    /// @notice What was set comes into force between two active times.
+    /// @param set `global`, `scenarios`, `decorrelations`, `underlying` or `collateral`.
+    /// @param id Underlying or asset; 0 for the others.
+    /// @param start Active time.
+    /// @param end Active time.
+    event RampStarted(bytes32 indexed set, uint256 indexed id, uint256 start, uint256 end);
+
+    /// @notice The scan range of an underlying is on its way to another.
+    event ScanRangeMoved(uint8 indexed underlying, uint256 range, uint256 target);
 
     /// @notice The underlying has never been listed.
     error UnderlyingNotListed(uint8 underlying);
@@ -94,36 +168,34 @@ contract Parameters is IParameters, AccessManaged {
     /// @notice Expiries lie on the hour.
     error ExpiryNotOnTheHour(uint32 expiry);
 
-    /// @notice Scenarios of equal volatility move must be adjacent.
-    error VolClassSplit(int32 volPpm);
-
-    /// @notice No scenario looks to that side, so that some position would need no margin.
-    /// @param side `priceDown` or `priceUp`: a full scan range at full weight; `volDown` or
-    /// `volUp`: any move.
-    error ScenarioSideMissing(bytes32 side);
-
     /// @param authority The `AccessManager`.
     /// @param settlementToken Token that is cash.
     /// @param global Parameters common to all underlyings.
     /// @param interest Interest on cash.
-    /// @param scenarios_ Scenarios. These three are demanded here because without them the engine
-    /// would run without margin.
+    /// @param decorrelations_ Decorrelation weight of each risk group.
+    /// @param scenarios_ Scenarios. All of these are in force at once, and demanded here because
+    /// without them the engine would run without margin.
     constructor(
         address authority,
         address settlementToken,
         GlobalParameters memory global,
         InterestParameters memory interest,
+        uint64[8] memory decorrelations_,
         Scenario[] memory scenarios_
     ) AccessManaged(authority) {
+        RANGES = new ParameterRanges();
         _tokenDecimals(settlementToken);
         SETTLEMENT_TOKEN = settlementToken;
-        _setGlobalParameters(global);
+        RANGES.requireGlobal(global);
+        emit GlobalParametersSet(_global, global);
+        _global = global;
         _setInterestParameters(interest);
-        _setScenarios(scenarios_);
-        // No offset between underlyings of any group until governance grants it.
-        for (uint8 group = 0; group <= MAX_GROUP; ++group) {
-            _setDecorrelation(group, 1e18);
+        for (uint8 group = 0; group < GROUPS; ++group) {
+            RANGES.requireDecorrelation(group, decorrelations_[group]);
+            emit DecorrelationSet(group, 0, decorrelations_[group]);
         }
+        _decorrelations = decorrelations_;
+        _setScenarios(new Scenario[](0), scenarios_);
     }
 
     // ---------------------------------------------------------------------------------------------
@@ -132,19 +204,29 @@ contract Parameters is IParameters, AccessManaged {
 
     /// @notice Sets the parameters common to all underlyings.
     function setGlobalParameters(GlobalParameters calldata parameters) external restricted {
-        _setGlobalParameters(parameters);
+        RANGES.requireGlobal(parameters);
+        GlobalParameters memory old = globalParameters();
+        emit GlobalParametersSet(old, parameters);
+        (_globalStart, _globalEnd) = _startRamp("global", 0);
+        (_globalBefore, _global) = (old, parameters);
     }
 
     /// @notice Replaces all scenarios. They must cover a fall and a rise of a full scan range at
-    /// full weight and a fall and a rise of volatility.
+    /// full weight and a fall and a rise of volatility, with the weights they will have and with
+    /// those they start from: what the same moves weigh now, nothing for new ones.
     /// @param list In groups of equal `volPpm`.
     function setScenarios(Scenario[] calldata list) external restricted {
-        _setScenarios(list);
+        _setScenarios(scenarios(), list);
     }
 
     /// @notice Sets the decorrelation weight of a risk group, 0 for full offset, 1e18 for none.
     function setDecorrelation(uint8 group, uint64 decorrelation) external restricted {
-        _setDecorrelation(group, decorrelation);
+        RANGES.requireDecorrelation(group, decorrelation);
+        uint64[GROUPS] memory old = decorrelations();
+        emit DecorrelationSet(group, old[group], decorrelation);
+        (_decorrelationsStart, _decorrelationsEnd) = _startRamp("decorrelations", 0);
+        _decorrelationsBefore = old;
+        _decorrelations[group] = decorrelation;
     }
 
     /// @notice Lists an underlying or changes its parameters. Once listed, it keeps its group (the
@@ -154,31 +236,47 @@ contract Parameters is IParameters, AccessManaged {
         external
         restricted
     {
-        _requireUnderlyingInRange(underlying, parameters);
-        UnderlyingParameters memory old = _underlyings[underlying];
+        RANGES.requireUnderlying(underlying, parameters);
+        UnderlyingParameters memory old = underlyingParameters(underlying);
         if (old.listed) {
             _requireUnchanged("group", old.group, parameters.group);
             if (old.lotSize % parameters.lotSize != 0) {
                 revert LotSizeNotDivisor(old.lotSize, parameters.lotSize);
             }
+            // A range that is to move no longer falls back to its lower bound as any other.
+            bool hasMoved = _underlyings[underlying].state.movedAt != 0;
+            if (hasMoved && parameters.scanMultiplier == 0) _move(underlying, 0);
         }
-        _storeUnderlying(underlying, old, parameters);
+        emit UnderlyingParametersSet(underlying, old, parameters);
+        if (old.listed) {
+            UnderlyingState storage state = _underlyings[underlying].state;
+            (state.start, state.end) = _startRamp("underlying", underlying);
+            _underlyings[underlying].from = old;
+        }
+        _underlyings[underlying].to = parameters;
     }
 
     /// @notice Lets trades in an underlying reduce positions only. There is no way back here:
     /// a guardian may be allowed to stop at once, to resume takes `setUnderlyingParameters`.
     function haltIncreases(uint8 underlying) external restricted {
-        UnderlyingParameters memory old = _underlyings[underlying];
+        UnderlyingParameters memory old = underlyingParameters(underlying);
         if (!old.listed) revert UnderlyingNotListed(underlying);
-        UnderlyingParameters memory parameters = _underlyings[underlying];
-        parameters.reduceOnly = true;
-        _storeUnderlying(underlying, old, parameters);
+        _underlyings[underlying].to.reduceOnly = true;
+        emit UnderlyingParametersSet(underlying, old, _underlyings[underlying].to);
+    }
+
+    /// @notice Sets the scan range of an underlying on its way to `scanMultiplier` standard
+    /// deviations of a day; nothing if it is not listed or its scan range does not move.
+    /// @param deviation Standard deviation of a day, fraction, WAD.
+    function moveScanRange(uint8 underlying, uint256 deviation) external restricted {
+        uint256 multiplier = _underlyings[underlying].to.scanMultiplier;
+        if (multiplier != 0) _move(underlying, ScanRange.target(multiplier, deviation));
     }
 
     /// @notice Lists expiries for an underlying. Those that have passed make room.
     /// @param expiries_ Unix seconds, on the hour, ahead by no more than `MAX_TENOR_SECONDS`.
     function listExpiries(uint8 underlying, uint32[] calldata expiries_) external restricted {
-        if (!_underlyings[underlying].listed) revert UnderlyingNotListed(underlying);
+        if (!_underlyings[underlying].to.listed) revert UnderlyingNotListed(underlying);
         _dropPassedExpiries(underlying);
         for (uint256 i = 0; i < expiries_.length; ++i) {
             uint32 expiry = expiries_[i];
@@ -186,11 +284,11 @@ contract Parameters is IParameters, AccessManaged {
             _requireInRange("expiry", expiry, block.timestamp + 1, latest);
             if (expiry % 1 hours != 0) revert ExpiryNotOnTheHour(expiry);
             if (isExpiryListed[underlying][expiry]) revert ExpiryAlreadyListed(underlying, expiry);
-            if (_expiries[underlying].length == MAX_LIVE_EXPIRIES) {
+            if (_underlyings[underlying].expiries.length == MAX_LIVE_EXPIRIES) {
                 revert TooManyExpiries(underlying, MAX_LIVE_EXPIRIES);
             }
             isExpiryListed[underlying][expiry] = true;
-            _expiries[underlying].push(expiry);
+            _underlyings[underlying].expiries.push(expiry);
             emit ExpiryListed(underlying, expiry);
         }
     }
@@ -201,8 +299,11 @@ contract Parameters is IParameters, AccessManaged {
         external
         restricted
     {
-        _requireCollateralInRange(asset, parameters);
-        CollateralParameters memory old = _collaterals[asset];
+        RANGES.requireCollateral(asset, parameters);
+        if (parameters.underlying != 0 && !_underlyings[parameters.underlying].to.listed) {
+            revert UnderlyingNotListed(parameters.underlying);
+        }
+        CollateralParameters memory old = collateralParameters(asset);
         if (old.token == address(0)) {
             _registerToken(asset, parameters);
         } else {
@@ -210,16 +311,20 @@ contract Parameters is IParameters, AccessManaged {
             _requireUnchanged("decimals", old.decimals, parameters.decimals);
             _requireUnchanged("underlying", old.underlying, parameters.underlying);
         }
-        _storeCollateral(asset, old, parameters);
+        emit CollateralParametersSet(asset, old, parameters);
+        if (old.token != address(0)) {
+            (uint40 start, uint40 end) = _startRamp("collateral", asset);
+            _collaterals[asset].ramp = CollateralRamp(old.haircut, old.depegRate, start, end);
+        }
+        _collaterals[asset].to = parameters;
     }
 
     /// @notice Stops deposits of an asset; like `haltIncreases`, without a way back here.
     function haltDeposits(uint8 asset) external restricted {
-        CollateralParameters memory old = _collaterals[asset];
+        CollateralParameters memory old = collateralParameters(asset);
         if (old.token == address(0)) revert AssetNotListed(asset);
-        CollateralParameters memory parameters = _collaterals[asset];
-        parameters.enabled = false;
-        _storeCollateral(asset, old, parameters);
+        _collaterals[asset].to.enabled = false;
+        emit CollateralParametersSet(asset, old, _collaterals[asset].to);
     }
 
     /// @notice Sets the interest on cash.
@@ -232,24 +337,198 @@ contract Parameters is IParameters, AccessManaged {
     // ---------------------------------------------------------------------------------------------
 
     /// @inheritdoc IParameters
-    function globalParameters() external view returns (GlobalParameters memory) {
+    function globalParameters() public view returns (GlobalParameters memory parameters) {
+        parameters = _global;
+        (uint256 part, uint256 whole) = _progress(_globalStart, _globalEnd);
+        if (whole != 0) parameters.blend(_globalBefore, part, whole);
+    }
+
+    /// @inheritdoc IParameters
+    function scenarioPointer() public view returns (address, uint256) {
+        (uint256 part, uint256 whole) = _progress(_scenarios.start, _scenarios.end);
+        return (_scenarios.pointer, whole == 0 ? 1e18 : part * 1e18 / whole);
+    }
+
+    /// @inheritdoc IParameters
+    function scenarios() public view returns (Scenario[] memory) {
+        (address pointer, uint256 progress) = scenarioPointer();
+        return _unpack(pointer, progress);
+    }
+
+    /// @inheritdoc IParameters
+    function decorrelations() public view returns (uint64[8] memory weights) {
+        weights = _decorrelations;
+        (uint256 part, uint256 whole) = _progress(_decorrelationsStart, _decorrelationsEnd);
+        if (whole != 0) weights.blend(_decorrelationsBefore, part, whole);
+    }
+
+    /// @inheritdoc IParameters
+    function underlyingParameters(uint8 underlying)
+        public
+        view
+        returns (UnderlyingParameters memory parameters)
+    {
+        parameters = _underlyings[underlying].to;
+        UnderlyingState storage state = _underlyings[underlying].state;
+        (uint256 part, uint256 whole) = _progress(state.start, state.end);
+        if (whole != 0) parameters.blend(_underlyings[underlying].from, part, whole);
+    }
+
+    /// @inheritdoc IParameters
+    function scanRanges(uint8 underlying) public view returns (uint256, uint256) {
+        (uint256 least, uint256 greatest) = _scanBounds(underlying);
+        UnderlyingState memory state = _underlyings[underlying].state;
+        if (state.movedAt == 0) return (least, least);
+        uint256 time = activeTime();
+        (uint256 riseRate, uint256 fallRate) = _scanRates();
+        uint256 range = ScanRange.moved(
+            state.range,
+            state.target,
+            time > state.movedAt ? time - state.movedAt : 0,
+            riseRate,
+            fallRate
+        );
+        range = ScanRange.clamp(range, least, greatest);
+        return (range, FixedPoint.max(range, ScanRange.clamp(state.target, least, greatest)));
+    }
+
+    /// @inheritdoc IParameters
+    function collateralParameters(uint8 asset)
+        public
+        view
+        returns (CollateralParameters memory parameters)
+    {
+        parameters = _collaterals[asset].to;
+        CollateralRamp memory ramp = _collaterals[asset].ramp;
+        (uint256 part, uint256 whole) = _progress(ramp.start, ramp.end);
+        if (whole != 0) parameters.blend(ramp.haircut, ramp.depegRate, part, whole);
+    }
+
+    /// @inheritdoc IParameters
+    function interestParameters() external view returns (InterestParameters memory) {
+        return _interest;
+    }
+
+    /// @notice What the parameters common to all underlyings will be at the end of their ramp.
+    function globalTarget() external view returns (GlobalParameters memory) {
         return _global;
     }
 
-    /// @inheritdoc IParameters
-    function scenarioPointer() external view returns (address, uint256) {
-        return (_scenarios, 1e18);
+    /// @notice What the scenarios will be at the end of their ramp.
+    function scenarioTarget() external view returns (Scenario[] memory) {
+        return _unpack(_scenarios.pointer, 1e18);
     }
 
-    /// @inheritdoc IParameters
-    function scanRanges(uint8 underlying) external view returns (uint256, uint256) {
-        uint256 scanRange = _underlyings[underlying].scanRange;
-        return (scanRange, scanRange);
+    /// @notice What the decorrelation weights will be at the end of their ramp.
+    function decorrelationTarget() external view returns (uint64[8] memory) {
+        return _decorrelations;
     }
 
-    /// @inheritdoc IParameters
-    function scenarios() public view returns (Scenario[] memory list) {
-        bytes memory packed = SSTORE2.read(_scenarios);
+    /// @notice What the parameters of an underlying will be at the end of their ramp.
+    function underlyingTarget(uint8 underlying)
+        external
+        view
+        returns (UnderlyingParameters memory)
+    {
+        return _underlyings[underlying].to;
+    }
+
+    /// @notice What the parameters of a collateral asset will be at the end of their ramp.
+    function collateralTarget(uint8 asset) external view returns (CollateralParameters memory) {
+        return _collaterals[asset].to;
+    }
+
+    /// @notice Listed expiries of an underlying that lie ahead, in no particular order.
+    function liveExpiries(uint8 underlying) external view returns (uint32[] memory live) {
+        live = _underlyings[underlying].expiries;
+        uint256 count = 0;
+        for (uint256 i = 0; i < live.length; ++i) {
+            if (live[i] > block.timestamp) live[count++] = live[i];
+        }
+        // Shortens the array in place: count ≤ length.
+        assembly ("memory-safe") {
+            mstore(live, count)
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // Ramps
+    // ---------------------------------------------------------------------------------------------
+
+    function _startRamp(bytes32 set, uint256 id) private returns (uint40 start, uint40 end) {
+        start = uint40(activeTime());
+        end = start + _global.rampSeconds;
+        emit RampStarted(set, id, start, end);
+    }
+
+    /// @return part Seconds of a ramp that have passed.
+    /// @return whole Seconds it takes; 0 if it is over.
+    function _progress(uint256 start, uint256 end)
+        private
+        view
+        returns (uint256 part, uint256 whole)
+    {
+        if (end == 0) return (0, 0);
+        uint256 time = activeTime();
+        if (time >= end) return (0, 0);
+        return (time > start ? time - start : 0, end - start);
+    }
+
+    function _scanBounds(uint8 underlying) private view returns (uint256 least, uint256 greatest) {
+        UnderlyingParameters storage to = _underlyings[underlying].to;
+        (least, greatest) = (to.scanRange, to.maxScanRange);
+        UnderlyingState storage state = _underlyings[underlying].state;
+        (uint256 part, uint256 whole) = _progress(state.start, state.end);
+        if (whole == 0) return (least, greatest);
+        UnderlyingParameters storage from = _underlyings[underlying].from;
+        least = Ramp.between(from.scanRange, least, part, whole);
+        greatest = Ramp.between(from.maxScanRange, greatest, part, whole);
+    }
+
+    function _scanRates() private view returns (uint256 riseRate, uint256 fallRate) {
+        (riseRate, fallRate) = (_global.riseRate, _global.fallRate);
+        (uint256 part, uint256 whole) = _progress(_globalStart, _globalEnd);
+        if (whole == 0) return (riseRate, fallRate);
+        riseRate = Ramp.between(_globalBefore.riseRate, riseRate, part, whole);
+        fallRate = Ramp.between(_globalBefore.fallRate, fallRate, part, whole);
+    }
+
+    /// @dev Sets a scan range on its way, from where it is.
+    function _move(uint8 underlying, uint256 target) private {
+        (uint256 range,) = scanRanges(underlying);
+        UnderlyingState storage state = _underlyings[underlying].state;
+        // A range is at most 0.9e18, a target at most 2^63.
+        (state.range, state.target) = (uint64(range), uint64(target));
+        state.movedAt = uint40(activeTime());
+        emit ScanRangeMoved(underlying, range, target);
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // Store
+    // ---------------------------------------------------------------------------------------------
+
+    function _setInterestParameters(InterestParameters memory p) private {
+        RANGES.requireInterest(p);
+        emit InterestParametersSet(_interest, p);
+        _interest = p;
+    }
+
+    /// @param old Scenarios with the weights in force; empty if the new ones are to be at once.
+    function _setScenarios(Scenario[] memory old, Scenario[] memory list) private {
+        address pointer = SSTORE2.write(RANGES.packScenarios(old, list));
+        emit ScenariosSet(old, list);
+        uint40 start;
+        uint40 end;
+        if (old.length != 0) (start, end) = _startRamp("scenarios", 0);
+        _scenarios = ScenarioSet(pointer, start, end);
+    }
+
+    function _unpack(address pointer, uint256 progress)
+        private
+        view
+        returns (Scenario[] memory list)
+    {
+        bytes memory packed = SSTORE2.read(pointer);
         list = new Scenario[](packed.length / 16);
         for (uint256 i = 0; i < list.length; ++i) {
             uint128 word;
@@ -261,123 +540,9 @@ contract Parameters is IParameters, AccessManaged {
             list[i] = Scenario({
                 pricePpm: int32(uint32(word >> 96)),
                 volPpm: int32(uint32(word >> 64)),
-                weightPpm: uint32(word)
+                weightPpm: uint32(Ramp.between(uint32(word >> 32), uint32(word), progress, 1e18))
             });
         }
-    }
-
-    /// @inheritdoc IParameters
-    function decorrelations() external view returns (uint64[8] memory) {
-        return _decorrelations;
-    }
-
-    /// @inheritdoc IParameters
-    function underlyingParameters(uint8 underlying)
-        external
-        view
-        returns (UnderlyingParameters memory)
-    {
-        return _underlyings[underlying];
-    }
-
-    /// @notice Listed expiries of an underlying that lie ahead, in no particular order.
-    function liveExpiries(uint8 underlying) external view returns (uint32[] memory live) {
-        live = _expiries[underlying];
-        uint256 count = 0;
-        for (uint256 i = 0; i < live.length; ++i) {
-            if (live[i] > block.timestamp) live[count++] = live[i];
-        }
-        // Shortens the array in place: count ≤ length.
-        assembly ("memory-safe") {
-            mstore(live, count)
-        }
-    }
-
-    /// @inheritdoc IParameters
-    function collateralParameters(uint8 asset)
-        external
-        view
-        returns (CollateralParameters memory)
-    {
-        return _collaterals[asset];
-    }
-
-    /// @inheritdoc IParameters
-    function interestParameters() external view returns (InterestParameters memory) {
-        return _interest;
-    }
-
-    // ---------------------------------------------------------------------------------------------
-    // Validate and store
-    // ---------------------------------------------------------------------------------------------
-
-    function _setGlobalParameters(GlobalParameters memory p) private {
-        _requireInRange("initialFactor", p.initialFactor, 0.1e18, 4e18);
-        _requireInRange("maintenanceFactor", p.maintenanceFactor, 0.1e18, p.initialFactor);
-        _requireInRange("volExponentShort", p.volExponentShort, 0, 1e18);
-        _requireInRange("volExponentLong", p.volExponentLong, 0, 1e18);
-        _requireInRange("minimumTau", p.minimumTauSeconds, 1 hours, 30 days);
-        _requireInRange("profitWeight", p.profitWeight, 0, 1e18);
-        _requireInRange("withdrawMaxAge", p.withdrawMaxAgeSeconds, 1, 1 days);
-        _requireInRange("openMaxAge", p.openMaxAgeSeconds, 1, 1 days);
-        _requireInRange("marginMaxAge", p.marginMaxAgeSeconds, 1, 1 days);
-        _requireInRange("liquidationMaxAge", p.liquidationMaxAgeSeconds, 1, 7 days);
-        _requireInRange("rampSeconds", p.rampSeconds, 1 hours, 30 days);
-        _requireInRange("maxPositions", p.maxPositions, 1, 128);
-        _requireInRange("riseRate", p.riseRate, 0.001e18, 2e18);
-        _requireInRange("fallRate", p.fallRate, 0.0001e18, 2e18);
-        emit GlobalParametersSet(_global, p);
-        _global = p;
-    }
-
-    function _setInterestParameters(InterestParameters memory p) private {
-        _requireInRange("base", p.base, 0, 10e18);
-        _requireInRange("slope1", p.slope1, 0, 10e18);
-        _requireInRange("slope2", p.slope2, 0, 10e18);
-        _requireInRange("kink", p.kink, 0.01e18, 0.99e18);
-        _requireInRange("reserveFactor", p.reserveFactor, 0, 1e18);
-        emit InterestParametersSet(_interest, p);
-        _interest = p;
-    }
-
-    function _setDecorrelation(uint8 group, uint64 decorrelation) private {
-        _requireInRange("group", group, 0, MAX_GROUP);
-        _requireInRange("decorrelation", decorrelation, 0, 1e18);
-        emit DecorrelationSet(group, _decorrelations[group], decorrelation);
-        _decorrelations[group] = decorrelation;
-    }
-
-    function _setScenarios(Scenario[] memory list) private {
-        _requireScenariosInRange(list);
-        _requireVolClasses(list);
-        _requireAllSides(list);
-        bytes memory packed;
-        for (uint256 i = 0; i < list.length; ++i) {
-            Scenario memory s = list[i];
-            packed = abi.encodePacked(packed, s.pricePpm, s.volPpm, s.weightPpm, s.weightPpm);
-        }
-        Scenario[] memory old;
-        if (_scenarios != address(0)) old = scenarios();
-        emit ScenariosSet(old, list);
-        _scenarios = SSTORE2.write(packed);
-    }
-
-    function _storeUnderlying(
-        uint8 underlying,
-        UnderlyingParameters memory old,
-        UnderlyingParameters memory parameters
-    ) private {
-        _underlyings[underlying] = parameters;
-        emit UnderlyingParametersSet(underlying, old, parameters);
-    }
-
-    function _storeCollateral(
-        uint8 asset,
-        CollateralParameters memory old,
-        CollateralParameters memory parameters
-    ) private {
-        _collaterals[asset] = parameters;
-        emit CollateralParametersSet(asset, old, parameters);
     }
 
     function _registerToken(uint8 asset, CollateralParameters memory p) private {
@@ -389,97 +554,12 @@ contract Parameters is IParameters, AccessManaged {
     }
 
     function _dropPassedExpiries(uint8 underlying) private {
-        uint32[] storage listed = _expiries[underlying];
+        uint32[] storage listed = _underlyings[underlying].expiries;
         for (uint256 i = listed.length; i > 0; --i) {
             if (listed[i - 1] > block.timestamp) continue;
             listed[i - 1] = listed[listed.length - 1];
             listed.pop();
         }
-    }
-
-    // ---------------------------------------------------------------------------------------------
-    // Checks
-    // ---------------------------------------------------------------------------------------------
-
-    function _requireUnderlyingInRange(uint8 underlying, UnderlyingParameters memory p)
-        private
-        pure
-    {
-        _requireInRange("underlying", underlying, 1, type(uint8).max);
-        _requireInRange("listed", p.listed ? 1 : 0, 1, 1);
-        _requireInRange("group", p.group, 0, MAX_GROUP);
-        _requireInRange("scanRange", p.scanRange, 0.001e18, 0.9e18);
-        _requireInRange("maxScanRange", p.maxScanRange, p.scanRange, 0.9e18);
-        _requireInRange("scanMultiplier", p.scanMultiplier, 0, 20e18);
-        _requireInRange("volRange", p.volRange, 0, 2e18);
-        _requireInRange("volFloor", p.volFloor, 0, 1e18);
-        _requireInRange("basisRate", p.basisRate, 0, 0.2e18);
-        _requireInRange("shortOptionRate", p.shortOptionRate, 0, 0.2e18);
-        _requireInRange("concentrationRate", p.concentrationRate, 0, 1e18);
-        _requireInRange("depth", p.depth, 1e18, type(uint96).max);
-        _requireInRange("maxOiMultiplier", p.maxOiMultiplier, 0, 10e18);
-        _requireInRange("oiUpper", p.oiUpper, 1, type(uint96).max);
-        _requireInRange("oiLower", p.oiLower, 0, p.oiUpper - 1);
-        _requireInRange("lotSize", p.lotSize, 1, type(uint64).max);
-        _requireInRange("fundingCap", p.fundingCap, 0, 0.1e18);
-        _requireInRange("makerFee", p.makerFee, 0, 0.01e18);
-        _requireInRange("takerFee", p.takerFee, 0, 0.01e18);
-        _requireInRange("optionFeeCap", p.optionFeeCap, 0, 0.5e18);
-    }
-
-    function _requireCollateralInRange(uint8 asset, CollateralParameters memory p) private view {
-        _requireInRange("asset", asset, 1, MAX_ASSET);
-        _requireInRange("decimals", p.decimals, 0, 24);
-        if (p.underlying != 0 && !_underlyings[p.underlying].listed) {
-            revert UnderlyingNotListed(p.underlying);
-        }
-        _requireInRange("haircut", p.haircut, 0, 1e18 - 1);
-        // Only what is meant to be worth a fixed price can depart from it.
-        _requireInRange("depegRate", p.depegRate, 0, p.underlying == 0 ? 1e18 : 0);
-        uint256 maxRaw =
-            p.decimals > 18 ? type(uint128).max : MAX_BALANCE / 10 ** (18 - p.decimals);
-        _requireInRange("capRaw", p.capRaw, 0, maxRaw);
-    }
-
-    function _requireScenariosInRange(Scenario[] memory list) private pure {
-        _requireInRange("scenarios", list.length, 1, MAX_SCENARIOS);
-        for (uint256 i = 0; i < list.length; ++i) {
-            _requireAbsInRange("pricePpm", list[i].pricePpm, MAX_PRICE_PPM);
-            _requireAbsInRange("volPpm", list[i].volPpm, MAX_VOL_PPM);
-            _requireInRange("weightPpm", list[i].weightPpm, 1, ONE_PPM);
-        }
-    }
-
-    /// @dev The risk model computes one deviation per option and class of equal volatility move.
-    function _requireVolClasses(Scenario[] memory list) private pure {
-        uint256 count = 0;
-        for (uint256 i = 0; i < list.length; ++i) {
-            if (i > 0 && list[i].volPpm == list[i - 1].volPpm) continue;
-            for (uint256 k = 0; k < i; ++k) {
-                if (list[k].volPpm == list[i].volPpm) revert VolClassSplit(list[i].volPpm);
-            }
-            ++count;
-        }
-        _requireInRange("volClasses", count, 1, MAX_VOL_CLASSES);
-    }
-
-    function _requireAllSides(Scenario[] memory list) private pure {
-        bool priceDown;
-        bool priceUp;
-        bool volDown;
-        bool volUp;
-        for (uint256 i = 0; i < list.length; ++i) {
-            Scenario memory s = list[i];
-            bool full = s.weightPpm == ONE_PPM;
-            priceDown = priceDown || (full && s.pricePpm <= -int256(ONE_PPM));
-            priceUp = priceUp || (full && s.pricePpm >= int256(ONE_PPM));
-            volDown = volDown || s.volPpm < 0;
-            volUp = volUp || s.volPpm > 0;
-        }
-        if (!priceDown) revert ScenarioSideMissing("priceDown");
-        if (!priceUp) revert ScenarioSideMissing("priceUp");
-        if (!volDown) revert ScenarioSideMissing("volDown");
-        if (!volUp) revert ScenarioSideMissing("volUp");
     }
 
     /// @dev By hand, since a call through an interface would revert without a reason when the
@@ -492,13 +572,6 @@ contract Parameters is IParameters, AccessManaged {
 
     function _requireUnchanged(bytes32 name, uint256 current, uint256 proposed) private pure {
         if (proposed != current) revert FixedOnceListed(name, current, proposed);
-    }
-
-    /// @dev Negative numbers are given in two's complement.
-    function _requireAbsInRange(bytes32 name, int256 value, int256 max) private pure {
-        if (value < -max || value > max) {
-            revert ParameterOutOfRange(name, uint256(value), uint256(-max), uint256(max));
-        }
     }
 
     function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {

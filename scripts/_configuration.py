@@ -319,6 +319,23 @@ class Collateral(_Section):
         }
 
 
+class Estimator(_Section):
+    """How volatilities are estimated, and of what: annual volatilities to start from."""
+
+    interval_seconds: _integer(60, DAY)
+    decay_seconds: _integer(DAY, 365 * DAY)
+    max_deviation: _decimal("2", "20")
+    basket: dict[str, _decimal("0.05", "5")] = Field(max_length=8)
+
+    def settings(self) -> dict[str, int]:
+        """Return the arguments of ``setEstimator``, by name."""
+        return {
+            "intervalSeconds": self.interval_seconds,
+            "decaySeconds": self.decay_seconds,
+            **self.wads("max_deviation"),
+        }
+
+
 class Configuration(_Section):
     """All that is deployed."""
 
@@ -332,6 +349,7 @@ class Configuration(_Section):
     decorrelations: dict[Annotated[int, _between(0, 7)], Share]
     underlyings: dict[str, UnderlyingParameters]
     collaterals: dict[str, Collateral]
+    estimator: Estimator
 
     @property
     def uses_mocks(self) -> bool:
@@ -353,6 +371,10 @@ class Configuration(_Section):
             )
         ]
 
+    def decorrelation_weights(self) -> list[int]:
+        """Return the weight of each of the eight groups, 1 where none is given."""
+        return [to_wad(self.decorrelations.get(group, Decimal(1))) for group in range(8)]
+
     @model_validator(mode="after")
     def _names_and_numbers_agree(self) -> "Configuration":
         _require_unique("id", {k: u.id for k, u in self.underlyings.items()})
@@ -371,6 +393,9 @@ class Configuration(_Section):
                     f"collaterals.{name}.underlying = {collateral.underlying}: "
                     f"must be null or one of {known}"
                 )
+        for name in self.estimator.basket:
+            if name not in self.underlyings:
+                raise ValueError(f"estimator.basket.{name} is not an underlying")
         return self
 
     @model_validator(mode="after")

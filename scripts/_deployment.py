@@ -23,6 +23,7 @@ from scripts._configuration import (
     MAX_LIVE_EXPIRIES,
     Configuration,
     Role,
+    to_wad,
 )
 
 OUTPUT = Path("out") / "deployments"
@@ -37,9 +38,14 @@ ROLE_FUNCTIONS = {
             "listExpiries",
             "setCollateralParameters",
             "setInterestParameters",
-        )
+            "setSequencerFeed",
+        ),
+        "VolatilityEstimator": ("addUnderlying", "setEstimator"),
     },
-    "guardian": {"Parameters": ("haltIncreases", "haltDeposits")},
+    "guardian": {
+        "Parameters": ("haltIncreases", "haltDeposits", "declareOutage", "endOutage"),
+    },
+    "estimator": {"Parameters": ("moveScanRange",)},
     "poster": {"MarketDataFeed": ("post",)},
     "treasurer": {"MarginEngine": ("collectFees",)},
 }
@@ -129,6 +135,7 @@ class Deployment:
     governance: ContractInstance
     parameters: ContractInstance
     market_data: ContractInstance
+    volatility_estimator: ContractInstance
     risk_model: ContractInstance
     margin_engine: ContractInstance
     margin_lens: ContractInstance
@@ -148,6 +155,7 @@ class Deployment:
             governance=at("Governance"),
             parameters=at("Parameters"),
             market_data=at("MarketDataFeed"),
+            volatility_estimator=at("VolatilityEstimator"),
             risk_model=at("RiskModel"),
             margin_engine=at("MarginEngine"),
             margin_lens=at("MarginLens"),
@@ -281,6 +289,7 @@ class _Run:
         yield "governance", lambda: self._deploy("Governance", self.account)
         yield "parameters", self._deploy_parameters
         yield "market data", self._deploy_market_data
+        yield "volatility estimator", self._deploy_volatility_estimator
         yield "risk model", self._deploy_risk_model
         yield "margin engine", self._deploy_margin_engine
         yield "margin lens", lambda: self._deploy("MarginLens", self._at("MarginEngine"))
@@ -292,6 +301,9 @@ class _Run:
             yield f"expiries of {symbol}", lambda symbol=symbol: self._list_expiries(symbol)
         for symbol in c.collaterals:
             yield f"collateral {symbol}", lambda symbol=symbol: self._set_collateral(symbol)
+        yield "estimator", self._set_estimator
+        for symbol in c.estimator.basket:
+            yield f"estimate of {symbol}", lambda symbol=symbol: self._add_to_basket(symbol)
         for role in ROLE_FUNCTIONS:
             yield f"role {role}", lambda role=role: self._wire(role)
         yield "admin", self._hand_over
@@ -322,6 +334,7 @@ class _Run:
             self.manifest.tokens[c.settlement_token.symbol],
             c.global_.struct(),
             c.interest.struct(),
+            c.decorrelation_weights(),
             c.scenario_structs(),
         )
 
@@ -329,6 +342,10 @@ class _Run:
         if (address := self.configuration.market_data) != "feed":
             self.manifest.contracts["MarketDataFeed"] = address
         self._deploy("MarketDataFeed", self._at("Governance"))
+
+    def _deploy_volatility_estimator(self) -> None:
+        governance, parameters = self._at("Governance"), self._at("Parameters")
+        self._deploy("VolatilityEstimator", governance, parameters, self._at("MarketDataFeed"))
 
     def _deploy_risk_model(self) -> None:
         self._deploy("RiskModel", self._at("Parameters"), self._at("MarketDataFeed"))
@@ -345,22 +362,22 @@ class _Run:
 
     def _set_globals(self) -> None:
         c, parameters = self.configuration, self._parameters
-        self._set("setGlobalParameters", parameters.globalParameters(), c.global_.struct())
+        self._set("setGlobalParameters", parameters.globalTarget(), c.global_.struct())
         self._set("setInterestParameters", parameters.interestParameters(), c.interest.struct())
         wanted = c.scenario_structs()
-        if [_fields(s, wanted[0]) for s in parameters.scenarios()] != wanted:
+        if [_fields(s, wanted[0]) for s in parameters.scenarioTarget()] != wanted:
             self._call(parameters, "setScenarios", wanted)
 
     def _set_decorrelation(self, group: int, weight: Any) -> None:
-        wanted = int(weight * 10**18)
-        if self._parameters.decorrelations()[group] != wanted:
+        wanted = to_wad(weight)
+        if self._parameters.decorrelationTarget()[group] != wanted:
             self._call(self._parameters, "setDecorrelation", group, wanted)
 
     def _set_underlying(self, symbol: str) -> None:
         wanted = self.configuration.underlyings[symbol]
         if self.manifest.underlyings.setdefault(symbol, wanted.id) != wanted.id:
             raise DeploymentError(f"{symbol} is id {self.manifest.underlyings[symbol]} for ever")
-        current = self._parameters.underlyingParameters(wanted.id)
+        current = self._parameters.underlyingTarget(wanted.id)
         self._set("setUnderlyingParameters", current, wanted.struct(), wanted.id)
 
     def _list_expiries(self, symbol: str) -> None:
@@ -381,13 +398,25 @@ class _Run:
         collateral = self.configuration.collaterals[symbol]
         underlying = self.manifest.underlyings.get(collateral.underlying, 0)
         wanted = collateral.struct(self.manifest.tokens[symbol], underlying)
-        current = self._parameters.collateralParameters(collateral.asset)
+        current = self._parameters.collateralTarget(collateral.asset)
         self._set("setCollateralParameters", current, wanted, collateral.asset)
+
+    def _set_estimator(self) -> None:
+        wanted, estimator = self.configuration.estimator.settings(), self._estimator
+        if _fields(estimator.estimator(), wanted) != wanted:
+            self._call(estimator, "setEstimator", *wanted.values())
+
+    def _add_to_basket(self, symbol: str) -> None:
+        """Let the estimator follow an underlying; what it has learnt since is kept."""
+        underlying = self.manifest.underlyings[symbol]
+        if underlying not in self._estimator.basket():
+            volatility = to_wad(self.configuration.estimator.basket[symbol])
+            self._call(self._estimator, "addUnderlying", underlying, volatility)
 
     def _wire(self, name: str) -> None:
         """Give a role its functions and its members."""
         role_id = getattr(self._governance, name.upper())()
-        role: Role = getattr(self.configuration.governance, name)
+        role = self._role(name)
         for contract, functions in ROLE_FUNCTIONS[name].items():
             if contract == "MarketDataFeed" and self.configuration.market_data != "feed":
                 continue
@@ -477,6 +506,16 @@ class _Run:
     @property
     def _parameters(self) -> ContractInstance:
         return self._instance("Parameters")
+
+    @property
+    def _estimator(self) -> ContractInstance:
+        return self._instance("VolatilityEstimator")
+
+    def _role(self, name: str) -> Role:
+        """Return who holds a role: that of the estimator is the contract's alone."""
+        if name == "estimator":
+            return Role(members=[self._at("VolatilityEstimator")])
+        return getattr(self.configuration.governance, name)
 
     def _member(self, name: str) -> str:
         return self.account.address if name == "deployer" else name

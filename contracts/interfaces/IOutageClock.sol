@@ -16,7 +16,36 @@ struct Outage {
 }
 
 /// @title Clock that stands still during outages
+/// @notice Assumes of the sequencer-uptime feed that it tells the truth; a feed that fails, in
+/// whatever way, tells nothing.
 interface IOutageClock {
+    /// @notice The guardian declared an outage.
+    /// @param from Its first second.
+    /// @param until The first second after it.
+    event OutageDeclared(uint256 from, uint256 until);
+
+    /// @notice The guardian ended a declared outage early.
+    /// @param until The first second after it.
+    event OutageEnded(uint256 until);
+
+    /// @notice The uptime feed told of an outage, or of its end.
+    /// @param stoppedSeconds As in `Outage`, from then on.
+    /// @param outageFrom As in `Outage`, from then on.
+    /// @param sequencerUntil As in `Outage`, from then on.
+    event SequencerSynced(uint256 stoppedSeconds, uint256 outageFrom, uint256 sequencerUntil);
+
+    /// @notice Another feed, or another grace, counts.
+    /// @param oldFeed Feed before; the zero address if there was none.
+    /// @param newFeed Feed from then on.
+    /// @param oldGraceSeconds Grace before.
+    /// @param newGraceSeconds Grace from then on.
+    event SequencerFeedSet(
+        address oldFeed, address newFeed, uint256 oldGraceSeconds, uint256 newGraceSeconds
+    );
+
+    /// @notice The guardian has declared an outage not long ago.
+    error OutageTooSoon(uint256 timestamp, uint256 earliest);
+
     /// @notice Takes in what the sequencer-uptime feed says; nothing without a feed. Never reverts.
     function syncSequencer() external;
 
@@ -24,7 +53,7 @@ interface IOutageClock {
     /// @return Seconds of active time.
     function activeTime() external view returns (uint256);
 
-    /// @notice Whether an outage, or the grace after one, is on.
+    /// @notice Whether an outage, or the grace after one of the sequencer, is on.
     /// @return True if prices must not be relied on.
     function isOutage() external view returns (bool);
 

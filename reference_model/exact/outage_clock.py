@@ -162,7 +162,7 @@ class OutageClock:
     def _take_missed(self, latest: UptimeRound) -> None:
         """Count an outage between two looks at the feed, if the round before `latest` was one."""
         before = self.feed.get_round(latest.round_id - 1)
-        if before is None or before.answer != SEQUENCER_DOWN:
+        if before is None or before.answer != SEQUENCER_DOWN or before.started_at == 0:
             return
         start = max(before.started_at, until(self.outage))
         if start < latest.started_at:

@@ -30,13 +30,8 @@ TENORS_DAYS = (7, 30, 90, 180)
 INDEX = 100_000
 DEPOSIT = 10**9
 CONTRACTS = (
-    "MarginEngine",
-    "Exchange",
-    "RiskModel",
-    "Parameters",
-    "MarginLens",
-    "OracleHub",
-    "Governance",
+    *("MarginEngine", "Exchange", "RiskModel", "Parameters", "ParameterRanges", "MarginLens"),
+    *("OracleHub", "VolatilityEstimator", "Governance"),
 )
 PPM = 10**6
 
@@ -176,15 +171,22 @@ def _transfers(bench: Bench) -> dict[str, int]:
 
 
 def _requirement(bench: Bench, n: int, default: list[Scenario]) -> dict[str, int]:
+    figures = _of_both_modes(bench, n, len(default))
+    with ape.chain.isolate():
+        finer = grid_of_33()
+        bench.parameters.setScenarios(finer, sender=bench.deployer)
+        ramp = bench.parameters.globalParameters().rampSeconds
+        ape.chain.pending_timestamp = ape.chain.blocks.head.timestamp + ramp + 1
+        bench.push(bench.snapshot())
+        figures |= _of_both_modes(bench, n, len(finer))
+    return figures
+
+
+def _of_both_modes(bench: Bench, n: int, scenarios: int) -> dict[str, int]:
     figures = {}
-    for scenarios in (default, grid_of_33()):
-        bench.parameters.setScenarios(scenarios, sender=bench.deployer)
-        for mode in MarginMode:
-            bench.engine.setMarginMode(bench.account, mode, sender=bench.trader)
-            key = f"gas.margin.{mode.name.lower()}.{n}x{len(scenarios)}"
-            figures[key] = bench.assess()
-    bench.parameters.setScenarios(default, sender=bench.deployer)
-    bench.engine.setMarginMode(bench.account, MarginMode.PORTFOLIO, sender=bench.trader)
+    for mode in reversed(MarginMode):
+        bench.engine.setMarginMode(bench.account, mode, sender=bench.trader)
+        figures[f"gas.margin.{mode.name.lower()}.{n}x{scenarios}"] = bench.assess()
     return figures
 
 

@@ -22,6 +22,7 @@ CONTRACTS = {
     "Governance": "governance",
     "Parameters": "parameters",
     "MarketDataFeed": "market_data",
+    "VolatilityEstimator": "volatility_estimator",
     "RiskModel": "risk_model",
     "MarginEngine": "margin_engine",
     "MarginLens": "margin_lens",
@@ -110,7 +111,9 @@ def test_every_role_has_its_functions_and_members(deployment, deployer):
     governance = deployment.governance
     for role, functions_of in ROLE_FUNCTIONS.items():
         role_id = getattr(governance, role.upper())()
-        assert tuple(governance.hasRole(role_id, deployer)) == (True, 0)
+        holder = deployment.volatility_estimator if role == "estimator" else deployer
+        assert tuple(governance.hasRole(role_id, holder)) == (True, 0)
+        assert role != "estimator" or not governance.hasRole(role_id, deployer)[0]
         for name, functions in functions_of.items():
             target = getattr(deployment, CONTRACTS[name])
             for function in functions:
@@ -119,12 +122,26 @@ def test_every_role_has_its_functions_and_members(deployment, deployer):
 
 
 def test_every_restricted_function_has_a_role(deployment):
-    """A function left out would be the admin's; only views and the users' own may be."""
-    mapped = set(
-        ROLE_FUNCTIONS["governor"]["Parameters"] + ROLE_FUNCTIONS["guardian"]["Parameters"]
-    )
-    functions = {abi.name for abi in deployment.parameters.contract_type.mutable_methods}
-    assert functions - mapped == {"setAuthority"}
+    """A function left out would be the admin's; only views and everybody's own may be."""
+    everybodys = {"Parameters": "syncSequencer", "VolatilityEstimator": "sample"}
+    for name, free in everybodys.items():
+        roles = [functions.get(name, ()) for functions in ROLE_FUNCTIONS.values()]
+        mapped = {function for functions in roles for function in functions}
+        contract = getattr(deployment, CONTRACTS[name])
+        functions = {abi.name for abi in contract.contract_type.mutable_methods}
+        assert functions - mapped == {"setAuthority", free}
+
+
+def test_estimator_follows_the_configured_basket(deployment, configuration):
+    estimator, wanted = deployment.volatility_estimator, configuration.estimator
+    settings = wanted.settings()
+    assert fields(estimator.estimator(), settings) == settings
+    underlyings = [deployment.manifest.underlyings[symbol] for symbol in wanted.basket]
+    assert list(estimator.basket()) == underlyings == [1, 2, 3]
+    for underlying, volatility in zip(underlyings, wanted.basket.values(), strict=True):
+        assert estimator.variance(underlying) == pytest.approx(to_wad(volatility**2), rel=1e-9)
+    assert estimator.PARAMETERS() == deployment.parameters.address
+    assert estimator.MARKET_DATA() == deployment.market_data.address
 
 
 def test_manifest_describes_the_deployment(deployment, path):
@@ -149,7 +166,9 @@ def test_second_run_sends_only_what_changed(deployment, wide, deployer, path):
     nonce = deployer.nonce
     deploy(wide, deployer, path)
     assert deployer.nonce == nonce + 1
-    assert deployment.parameters.underlyingParameters(1).scanRange == 10**18 // 2
+    assert deployment.parameters.underlyingTarget(1).scanRange == 10**18 // 2
+    deploy(wide, deployer, path)  # on its way is as good as there
+    assert deployer.nonce == nonce + 1
 
 
 def test_interrupted_run_is_continued(deployment, configuration, deployer, path, tmp_path):
@@ -180,7 +199,7 @@ def test_failure_leaves_a_manifest_to_continue_from(
         deploy(configuration, deployer, path)
     monkeypatch.undo()
     begun = json.loads(path.read_text(encoding="utf-8"))["contracts"]
-    assert set(begun) == {"Governance", "Parameters", "MarketDataFeed"}
+    assert set(begun) == {"Governance", "Parameters", "MarketDataFeed", "VolatilityEstimator"}
     finished = deploy(configuration, deployer, path).manifest.contracts
     assert begun.items() < finished.items()
 

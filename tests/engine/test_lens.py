@@ -30,6 +30,7 @@ def lens(project, world):
 @pytest.fixture(scope="module")
 def expiry(world):
     world.set_underlying(ETH, **CHARGES)
+    world.end_ramps()
     expiry = world.list_expiry(days=30)
     variance = 0.36 * 30 * DAY / YEAR
     flat = (2_000 * WAD, WAD, flat_svi(variance), world.now)

@@ -111,6 +111,7 @@ def test_a_profit_waits_until_the_pool_has_it(world, engine, trader, maker):
 
 def test_a_loss_beyond_cash_is_borrowed_against_collateral(world, engine, trader, maker):
     world.set_collateral(WETH, haircut=WAD // 4)
+    world.end_ramps()
     world.deposit(trader, CASH, 1_000)
     world.deposit(trader, WETH, 2)  # worth 3,000 after its haircut
     world.trade(trader, maker, perpetual(), 10, PRICE)
@@ -123,6 +124,7 @@ def test_a_loss_beyond_cash_is_borrowed_against_collateral(world, engine, trader
 
 def test_a_loss_that_nothing_covers_stays_in_the_position(world, engine, trader, maker):
     world.set_collateral(WETH, haircut=WAD // 4)
+    world.end_ramps()
     world.deposit(trader, CASH, 1_000)
     world.deposit(trader, WETH, 2)
     world.trade(trader, maker, perpetual(), 10, PRICE)

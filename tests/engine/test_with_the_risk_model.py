@@ -26,6 +26,7 @@ SMILE = pack_svi(0.01, 0.05, -0.2, 0.0, 0.2)
 def world(project, actors):
     world = World(project, actors, risk_model=project.RiskModel)
     world.set_global(maintenanceFactor=8 * WAD // 10)
+    world.end_ramps()
     return world
 
 

@@ -171,6 +171,9 @@ class World:
             *(self.cash, self.governance),
         )
         self.exchange = project.Exchange.at(self.engine.exchange())
+        self._post_prices()
+
+    def _post_prices(self):
         self.set_spot(ETH, 2_000)
         self.set_spot(BTC, 50_000)
         self.set_rate(WETH, WAD)
@@ -185,7 +188,7 @@ class World:
         scenarios = [(x * ppm, y * ppm, ppm) for y in (1, -1) for x in (1, -1)]
         self.parameters = self.admin.deploy(
             *(self.project.Parameters, self.governance, self.cash),
-            *(tuple(GLOBAL.values()), tuple(INTEREST.values()), scenarios),
+            *(tuple(GLOBAL.values()), tuple(INTEREST.values()), [WAD] * 8, scenarios),
         )
         self.set_underlying(ETH)
         self.set_underlying(BTC)
@@ -197,6 +200,11 @@ class World:
     def set_global(self, **changes):
         values = tuple((GLOBAL | changes).values())
         self.parameters.setGlobalParameters(values, sender=self.admin)
+
+    def end_ramps(self):
+        """Wait until what was set is in force, and post the first prices anew."""
+        self.wait(GLOBAL["rampSeconds"])
+        self._post_prices()
 
     def set_interest(self, **changes):
         values = tuple((INTEREST | changes).values())

@@ -48,8 +48,9 @@ class Chain:
         selector = keccak(text=method.selector)[:4]
         outcomes = []
         for start in range(0, len(cases), BATCH):
-            packed = b"".join(encode(types, case) for case in cases[start : start + BATCH])
-            data = bytes(self.contract.map(selector, len(types), packed))
+            encoded = [encode(types, case) for case in cases[start : start + BATCH]]
+            words = len(encoded[0]) // WORD
+            data = bytes(self.contract.map(selector, words, b"".join(encoded)))
             size = OUTCOME_WORDS * WORD
             outcomes += [data[i : i + size] for i in range(0, len(data), size)]
         return outcomes

@@ -11,7 +11,7 @@ from scripts._deployment import ROLE_FUNCTIONS, selector
 
 @pytest.fixture(scope="module")
 def actors(accounts):
-    names = ("admin", "governor", "guardian", "poster", "treasurer", "outsider")
+    names = ("admin", "governor", "guardian", "poster", "treasurer", "outsider", "estimator")
     return SimpleNamespace(**dict(zip(names, accounts, strict=False)))
 
 
@@ -63,6 +63,7 @@ def parameters(project, actors, governance, settlement_token, configuration, app
         settlement_token,
         configuration.global_.struct(),
         configuration.interest.struct(),
+        [10**18] * 8,
         configuration.scenario_structs(),
     )
     appoint(contract, "Parameters")

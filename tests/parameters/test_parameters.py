@@ -160,7 +160,7 @@ def collateral(make_token, listed):
 
 
 def test_global_parameters_stay_within_their_ranges(parameters, global_parameters, assert_bounds):
-    setter, getter = parameters.setGlobalParameters, parameters.globalParameters
+    setter, getter = parameters.setGlobalParameters, parameters.globalTarget
     assert_bounds(GLOBAL_RANGES, setter, getter, global_parameters)
 
 
@@ -181,7 +181,7 @@ def test_profit_cap_may_be_anything(parameters, global_parameters, governor):
     for value in (0, MAX_UINT96):
         wanted = global_parameters | {"profitCap": value}
         parameters.setGlobalParameters(wanted, sender=governor)
-        assert parameters.globalParameters().profitCap == value
+        assert parameters.globalTarget().profitCap == value
 
 
 def test_global_parameters_emit_old_and_new(parameters, global_parameters, governor):
@@ -211,15 +211,12 @@ def test_interest_parameters_emit_old_and_new(parameters, interest, governor):
 # Groups
 
 
-def test_decorrelation_is_total_until_set(parameters):
-    assert list(parameters.decorrelations()) == [WAD] * 8
-
-
 @pytest.mark.parametrize("group", [0, 7])
 @pytest.mark.parametrize("value", [0, WAD])
 def test_decorrelation_may_be_at_its_bound(parameters, governor, group, value):
     receipt = parameters.setDecorrelation(group, value, sender=governor)
-    assert list(parameters.decorrelations()) == [value if g == group else WAD for g in range(8)]
+    wanted = [value if g == group else WAD for g in range(8)]
+    assert list(parameters.decorrelationTarget()) == wanted
     (event,) = receipt.decode_logs(parameters.DecorrelationSet)
     assert (event.group, event.oldDecorrelation, event.newDecorrelation) == (group, WAD, value)
 
@@ -274,7 +271,7 @@ def test_open_interest_cap_may_be_anything(parameters, underlying, governor):
     for value in (0, MAX_UINT96):
         wanted = underlying | {"openInterestCap": value}
         parameters.setUnderlyingParameters(1, wanted, sender=governor)
-        assert parameters.underlyingParameters(1).openInterestCap == value
+        assert parameters.underlyingTarget(1).openInterestCap == value
 
 
 def test_underlying_parameters_emit_old_and_new(parameters, underlying, listed, governor):
@@ -408,7 +405,7 @@ def test_depeg_rate_is_for_cash_like_tokens(parameters, collateral, governor):
     for value in (0, WAD):
         wanted = cash_like | {"depegRate": value}
         parameters.setCollateralParameters(1, wanted, sender=governor)
-        assert parameters.collateralParameters(1).depegRate == value
+        assert parameters.collateralTarget(1).depegRate == value
     with reverts_with(OUT, name=name32("depegRate"), value=WAD + 1, min=0, max=WAD):
         parameters.setCollateralParameters(1, cash_like | {"depegRate": WAD + 1}, sender=governor)
 
@@ -455,21 +452,23 @@ FALL, RISE = scenario(-(10**6), 10**6), scenario(10**6, -(10**6))
 
 
 def read_scenarios(parameters):
-    return [as_dict(s) for s in parameters.scenarios()]
+    return [as_dict(s) for s in parameters.scenarioTarget()]
 
 
 def test_scenarios_are_stored_as_code_behind_a_zero_byte(parameters, governor, chain):
     wanted = [FALL, scenario(-20 * 10**6, 10**6, 1), RISE]
+    starts = [10**6, 0, 10**6]  # the first and last were there before
     parameters.setScenarios(wanted, sender=governor)
     assert read_scenarios(parameters) == wanted
     packed = b"".join(
         s["pricePpm"].to_bytes(4, "big", signed=True)
         + s["volPpm"].to_bytes(4, "big", signed=True)
-        + 2 * s["weightPpm"].to_bytes(4, "big")
-        for s in wanted
+        + start.to_bytes(4, "big")
+        + s["weightPpm"].to_bytes(4, "big")
+        for s, start in zip(wanted, starts, strict=True)
     )
     pointer, progress = parameters.scenarioPointer()
-    assert bytes(chain.provider.get_code(pointer)) == b"\0" + packed and progress == WAD
+    assert bytes(chain.provider.get_code(pointer)) == b"\0" + packed and progress == 0
 
 
 @pytest.mark.parametrize(
@@ -629,6 +628,7 @@ def test_setters_are_the_governors_alone(
         (parameters.setUnderlyingParameters, 1, underlying),
         (parameters.listExpiries, 1, [next_hour]),
         (parameters.setCollateralParameters, 1, collateral),
+        (parameters.setSequencerFeed, actors.outsider, HOUR),
     ]
     caller = getattr(actors, who)
     for setter, *arguments in calls:
@@ -640,9 +640,18 @@ def test_setters_are_the_governors_alone(
 @pytest.mark.parametrize("who", ["governor", "poster", "treasurer", "admin", "outsider"])
 def test_halts_are_the_guardians_alone(parameters, listed, actors, who):
     caller = getattr(actors, who)
-    for halt in (parameters.haltIncreases, parameters.haltDeposits):
+    for halt in (parameters.haltIncreases, parameters.haltDeposits, parameters.declareOutage):
         with reverts_with("AccessManagedUnauthorized", caller=caller):
             halt(listed, sender=caller)
+    with reverts_with("AccessManagedUnauthorized", caller=caller):
+        parameters.endOutage(sender=caller)
+
+
+@pytest.mark.parametrize("who", ["governor", "guardian", "poster", "treasurer", "admin"])
+def test_scan_ranges_are_the_estimators_alone(parameters, listed, actors, who):
+    caller = getattr(actors, who)
+    with reverts_with("AccessManagedUnauthorized", caller=caller):
+        parameters.moveScanRange(listed, WAD, sender=caller)
 
 
 def test_delayed_governor_must_schedule_in_public(parameters, governance, actors, chain):
@@ -656,7 +665,7 @@ def test_delayed_governor_must_schedule_in_public(parameters, governance, actors
         parameters.setDecorrelation(0, 5, sender=actors.outsider)
     chain.mine(deltatime=2 * DAY)
     parameters.setDecorrelation(0, 5, sender=actors.outsider)
-    assert parameters.decorrelations()[0] == 5
+    assert parameters.decorrelationTarget()[0] == 5
 
 
 # Deployment
@@ -670,6 +679,7 @@ def test_parameters_need_a_real_settlement_token(project, actors, governance, co
             actors.outsider,
             configuration.global_.struct(),
             configuration.interest.struct(),
+            configuration.decorrelation_weights(),
             configuration.scenario_structs(),
         )
 

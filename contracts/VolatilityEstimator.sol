@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+
+import {Parameters} from "./Parameters.sol";
+import {IMarketData} from "./interfaces/IMarketData.sol";
+import {IParameters} from "./interfaces/IParameters.sol";
+import {IVolatilityEstimator} from "./interfaces/IVolatilityEstimator.sol";
+import {FixedPoint} from "./math/FixedPoint.sol";
+import {Transcendental} from "./math/Transcendental.sol";
+import {Ewma} from "./oracle/Ewma.sol";
+
+/// @title Estimator of volatilities that scan ranges follow (specification, Market data, section 7)
+/// @notice Weight and return are of the same span of active time, so that whoever chooses when to
+/// sample cannot bias the estimate; a return counts up to a bound that the estimate itself sets, so
+/// that whoever decides some of the prices cannot move it far.
+contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
+    uint256 public constant MAX_UNDERLYINGS = 8;
+
+    /// @dev A triangle of `MAX_UNDERLYINGS` rows.
+    uint256 private constant PAIRS = 36;
+
+    Parameters public immutable PARAMETERS;
+    IMarketData public immutable MARKET_DATA;
+
+    struct Anchor {
+        uint96 price;
+        uint40 activeAt;
+    }
+
+    struct Settings {
+        uint32 intervalSeconds;
+        uint32 decaySeconds;
+        uint72 maxDeviation;
+        uint40 sampledAt;
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    Settings public estimator = Settings(3600, 864_000, 6e18, 0);
+
+    /// @inheritdoc IVolatilityEstimator
+    mapping(uint8 underlying => Anchor) public anchor;
+
+    uint8[] private _basket;
+    /// @dev One more than the place in the basket; 0 for none.
+    mapping(uint8 underlying => uint256) private _places;
+    int64[PAIRS] private _covariances;
+
+    /// @param authority The `AccessManager`.
+    /// @param parameters Owns the clock and the scan ranges.
+    /// @param marketData Prices.
+    constructor(address authority, Parameters parameters, IMarketData marketData)
+        AccessManaged(authority)
+    {
+        PARAMETERS = parameters;
+        MARKET_DATA = marketData;
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function addUnderlying(uint8 underlying, uint256 annualVolatility) external restricted {
+        _requireInRange("annualVolatility", annualVolatility, 0.05e18, 5e18);
+        uint256 place = _basket.length;
+        if (_places[underlying] != 0) revert AlreadyInBasket(underlying);
+        if (place == MAX_UNDERLYINGS) revert BasketFull(MAX_UNDERLYINGS);
+        _basket.push(underlying);
+        _places[underlying] = place + 1;
+        _covariances[_index(place, place)] = Ewma.varianceOf(annualVolatility);
+        emit UnderlyingAdded(underlying, annualVolatility);
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function setEstimator(uint256 intervalSeconds, uint256 decaySeconds, uint256 maxDeviation)
+        external
+        restricted
+    {
+        _requireInRange("intervalSeconds", intervalSeconds, 60, 1 days);
+        _requireInRange("decaySeconds", decaySeconds, 1 days, 365 days);
+        _requireInRange("maxDeviation", maxDeviation, 2e18, 20e18);
+        Settings memory s = estimator;
+        estimator = Settings(
+            uint32(intervalSeconds), uint32(decaySeconds), uint72(maxDeviation), s.sampledAt
+        );
+        emit EstimatorSet(
+            s.intervalSeconds,
+            s.decaySeconds,
+            s.maxDeviation,
+            intervalSeconds,
+            decaySeconds,
+            maxDeviation
+        );
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function sample() external {
+        Settings memory s = estimator;
+        uint256 time = PARAMETERS.activeTime();
+        uint256 earliest = uint256(s.sampledAt) + s.intervalSeconds;
+        if (time < earliest) revert SampleTooEarly(time, earliest);
+        estimator.sampledAt = uint40(time);
+
+        uint8[] memory underlyings = _basket;
+        int64[PAIRS] memory c = _covariances;
+        (uint256[] memory spans, int256[] memory returns_) = _observe(underlyings, c, s, time);
+        for (uint256 i; i < underlyings.length; ++i) {
+            if (spans[i] == 0) continue;
+            uint256 weight = Ewma.weightX64(spans[i], s.decaySeconds);
+            for (uint256 j = i; j < underlyings.length; ++j) {
+                if (spans[j] != spans[i]) continue;
+                uint256 k = _index(i, j);
+                int256 value = Ewma.updated(c[k], returns_[i], returns_[j], spans[i], weight);
+                if (i == j) value = FixedPoint.max(value, Ewma.MIN_VARIANCE);
+                // Within ±(2^63 - 1), as `updated` says.
+                c[k] = int64(value);
+            }
+        }
+        _covariances = c;
+        emit Sampled(time, c);
+        for (uint256 i; i < underlyings.length; ++i) {
+            if (spans[i] == 0) continue;
+            PARAMETERS.moveScanRange(underlyings[i], Ewma.dailyDeviation(c[_index(i, i)]));
+        }
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function variance(uint8 underlying) external view returns (uint256) {
+        return uint256(covariance(underlying, underlying));
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function covariance(uint8 u, uint8 v) public view returns (int256) {
+        return Ewma.toWad(_covariance(_placeOf(u), _placeOf(v)));
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function correlation(uint8 u, uint8 v) external view returns (int256) {
+        (uint256 i, uint256 j) = (_placeOf(u), _placeOf(v));
+        return Ewma.correlation(_covariance(i, j), _covariance(i, i), _covariance(j, j));
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function basket() external view returns (uint8[] memory) {
+        return _basket;
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function covariances() external view returns (int64[PAIRS] memory) {
+        return _covariances;
+    }
+
+    /// @dev Moves the anchors of all that are fresh.
+    /// @return spans Time since the anchor before; 0 where there is no return.
+    /// @return returns_ Winsorised returns over it, X64.
+    function _observe(
+        uint8[] memory underlyings,
+        int64[PAIRS] memory c,
+        Settings memory s,
+        uint256 time
+    ) private returns (uint256[] memory spans, int256[] memory returns_) {
+        spans = new uint256[](underlyings.length);
+        returns_ = new int256[](underlyings.length);
+        for (uint256 i; i < underlyings.length; ++i) {
+            uint256 price = _freshPrice(underlyings[i], s.intervalSeconds);
+            if (price == 0) continue;
+            Anchor memory before = anchor[underlyings[i]];
+            anchor[underlyings[i]] = Anchor(uint96(price), uint40(time));
+            if (before.price == 0) continue;
+            uint256 span = time - before.activeAt;
+            spans[i] = span;
+            returns_[i] = Ewma.winsorised(
+                Transcendental.lnRatioX64(price, before.price),
+                c[_index(i, i)],
+                s.maxDeviation,
+                span
+            );
+        }
+    }
+
+    /// @return price Zero if there never was one, or it is too old or disputed. Any other failure
+    /// is passed on: if it were taken for no price, a caller short of gas could choose who is left
+    /// out.
+    function _freshPrice(uint8 underlying, uint256 maxAge) private view returns (uint256 price) {
+        try MARKET_DATA.spot(underlying) returns (
+            uint256 index, uint256, uint256, uint256, uint256 timestamp
+        ) {
+            if (timestamp != 0 && block.timestamp <= timestamp + maxAge) price = index;
+        } catch (bytes memory reason) {
+            if (bytes4(reason) == IMarketData.MissingPrice.selector) return 0;
+            // Hands on what the call reverted with: `reason` is a length and as many bytes.
+            assembly ("memory-safe") {
+                revert(add(reason, 32), mload(reason))
+            }
+        }
+    }
+
+    function _placeOf(uint8 underlying) private view returns (uint256 place) {
+        place = _places[underlying];
+        if (place == 0) revert NotInBasket(underlying);
+        return place - 1;
+    }
+
+    function _covariance(uint256 i, uint256 j) private view returns (int256) {
+        return _covariances[i < j ? _index(i, j) : _index(j, i)];
+    }
+
+    /// @dev Place of a pair i <= j: row i begins after i rows of 8, 7, … values and holds j >= i.
+    function _index(uint256 i, uint256 j) private pure returns (uint256) {
+        return i * (2 * MAX_UNDERLYINGS - 1 - i) / 2 + j;
+    }
+
+    function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
+        if (value < min || value > max) {
+            revert IParameters.ParameterOutOfRange(name, value, min, max);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {
+    AggregatorV3Interface
+} from "@chainlink/contracts/src/v0.8/interfaces/AggregatorV3Interface.sol";
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+
+import {IOutageClock, Outage} from "../interfaces/IOutageClock.sol";
+import {IParameters} from "../interfaces/IParameters.sol";
+import {Outages, UptimeRound} from "./Outages.sol";
+
+/// @title Clock that stands still during outages (specification, Market data, section 1)
+/// @dev The state fills one slot, so that whoever inherits the clock reads the time for one.
+abstract contract OutageClock is IOutageClock, AccessManaged {
+    using Outages for Outage;
+
+    uint256 private constant MAX_OUTAGE_SECONDS = 1 days;
+    uint256 private constant MAX_GRACE_SECONDS = 1 days;
+    /// @dev Between the end of a declared outage and the next.
+    uint256 private constant PAUSE_SECONDS = 1 days;
+
+    Outage private _outage;
+
+    /// @notice The sequencer-uptime feed; the zero address if there is none.
+    address public sequencerFeed;
+
+    /// @notice For how long after an outage of the sequencer prices must not be relied on.
+    uint32 public graceSeconds;
+
+    /// @notice Declares that prices must not be relied on from now on; the guardian's.
+    /// @param seconds_ For how long, 1 to 86,400.
+    function declareOutage(uint256 seconds_) external restricted {
+        if (seconds_ == 0 || seconds_ > MAX_OUTAGE_SECONDS) {
+            revert IParameters.ParameterOutOfRange("seconds", seconds_, 1, MAX_OUTAGE_SECONDS);
+        }
+        Outage memory o = _outage;
+        uint256 earliest = o.declaredUntil + PAUSE_SECONDS;
+        if (block.timestamp < earliest) revert OutageTooSoon(block.timestamp, earliest);
+        o.declare(block.timestamp, seconds_);
+        _outage = o;
+        emit OutageDeclared(block.timestamp, o.declaredUntil);
+    }
+
+    /// @notice Ends a declared outage; nothing if none is on. The guardian's.
+    function endOutage() external restricted {
+        if (block.timestamp >= _outage.declaredUntil) return;
+        _outage.declaredUntil = uint40(block.timestamp);
+        emit OutageEnded(block.timestamp);
+    }
+
+    /// @notice Chooses the sequencer-uptime feed; the governor's.
+    /// @param feed Chainlink `AggregatorV3Interface`, or the zero address for none.
+    /// @param graceSeconds_ For how long after an outage of the sequencer prices must not be relied
+    /// on, at most 86,400.
+    function setSequencerFeed(address feed, uint256 graceSeconds_) external restricted {
+        if (graceSeconds_ > MAX_GRACE_SECONDS) {
+            revert IParameters.ParameterOutOfRange(
+                "graceSeconds", graceSeconds_, 0, MAX_GRACE_SECONDS
+            );
+        }
+        _outage.sequencerRound = 0;
+        if (_outage.sequencerUntil == Outages.LASTING) {
+            _outage.sequencerUntil = uint40(block.timestamp);
+        }
+        emit SequencerFeedSet(sequencerFeed, feed, graceSeconds, graceSeconds_);
+        sequencerFeed = feed;
+        graceSeconds = uint32(graceSeconds_);
+    }
+
+    /// @inheritdoc IOutageClock
+    function syncSequencer() external {
+        address feed = sequencerFeed;
+        if (feed == address(0)) return;
+        (bool ok, UptimeRound memory latest) =
+            _readRound(feed, abi.encodeCall(AggregatorV3Interface.latestRoundData, ()));
+        if (!ok) return;
+        Outage memory o = _outage;
+        UptimeRound memory before;
+        if (o.missedOne(latest)) {
+            bytes memory call = abi.encodeCall(AggregatorV3Interface.getRoundData, (latest.id - 1));
+            (ok, before) = _readRound(feed, call);
+        }
+        uint256 until = o.sequencerUntil;
+        if (latest.id == o.sequencerRound && latest.isDown == (until == Outages.LASTING)) return;
+        o.sync(latest, before);
+        _outage = o;
+        if (o.sequencerUntil != until) {
+            emit SequencerSynced(o.stoppedSeconds, o.outageFrom, o.sequencerUntil);
+        }
+    }
+
+    /// @inheritdoc IOutageClock
+    function activeTime() public view returns (uint256) {
+        return _outage.activeTime(block.timestamp);
+    }
+
+    /// @inheritdoc IOutageClock
+    function isOutage() external view returns (bool) {
+        return _outage.isOutage(graceSeconds, block.timestamp);
+    }
+
+    /// @inheritdoc IOutageClock
+    function outage() external view returns (Outage memory) {
+        return _outage;
+    }
+
+    /// @dev By hand, since `try` reverts where there is no code and where the answer is nonsense.
+    /// @return ok Whether the feed gave a round that says up or down since a time that has been.
+    function _readRound(address feed, bytes memory call)
+        private
+        view
+        returns (bool ok, UptimeRound memory round)
+    {
+        bytes memory data;
+        (ok, data) = feed.staticcall(call);
+        if (!ok || data.length < 160) return (false, round);
+        (uint256 id, uint256 answer, uint256 startedAt,,) =
+            abi.decode(data, (uint256, uint256, uint256, uint256, uint256));
+        if (id > type(uint80).max || answer > 1) return (false, round);
+        if (startedAt == 0 || startedAt > block.timestamp) return (false, round);
+        round = UptimeRound(uint80(id), answer == 1, uint40(startedAt));
+    }
+}

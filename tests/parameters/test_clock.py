@@ -1,0 +1,203 @@
+"""The clock of the parameters with a guardian, a governor and an uptime feed."""
+
+import pytest
+from reverts import reverts_with
+
+HOUR, DAY = 3_600, 86_400
+UP, DOWN = 0, 1
+LASTING = 2**40 - 1
+GRACE = 600
+
+
+@pytest.fixture
+def guardian(actors):
+    return actors.guardian
+
+
+@pytest.fixture
+def feed(project, actors):
+    return actors.admin.deploy(project.MockAggregator, 0, "sequencer")
+
+
+@pytest.fixture
+def sequencer(feed, parameters, actors, chain):
+    """Let the sequencer go up or down, as of some seconds before the next block."""
+    rounds = [0]
+
+    def change(answer, ago=0, number=None):
+        rounds[0] = rounds[0] + 1 if number is None else number
+        since = chain.blocks.head.timestamp - ago
+        feed.setRound(rounds[0], answer, since, since, rounds[0], sender=actors.admin)
+        return since
+
+    change(UP)
+    parameters.setSequencerFeed(feed, GRACE, sender=actors.governor)
+    parameters.syncSequencer(sender=actors.outsider)
+    return change
+
+
+def stopped(parameters, chain):
+    return chain.blocks.head.timestamp - parameters.activeTime()
+
+
+def sync(parameters, actors):
+    return parameters.syncSequencer(sender=actors.outsider)
+
+
+def test_a_declared_outage_stops_the_clock_until_it_ends(parameters, guardian, chain):
+    assert stopped(parameters, chain) == 0 and not parameters.isOutage()
+    receipt = parameters.declareOutage(1_000, sender=guardian)
+    (event,) = receipt.decode_logs(parameters.OutageDeclared)
+    start = receipt.timestamp
+    assert (getattr(event, "from"), event.until) == (start, start + 1_000)
+    for after, expected, is_outage in ((0, 0, True), (999, 999, True), (1_000, 1_000, False)):
+        if after:
+            chain.mine(timestamp=start + after)
+        assert (stopped(parameters, chain), parameters.isOutage()) == (expected, is_outage)
+    chain.mine(timestamp=start + 5_000)
+    assert stopped(parameters, chain) == 1_000
+    assert list(parameters.outage()) == [0, start, start + 1_000, 0, 0]
+
+
+def test_a_guardian_ends_an_outage_early(parameters, guardian, chain):
+    start = parameters.declareOutage(1_000, sender=guardian).timestamp
+    chain.mine(timestamp=start + 300)
+    end = parameters.endOutage(sender=guardian)
+    (event,) = end.decode_logs(parameters.OutageEnded)
+    assert event.until == end.timestamp
+    chain.mine(deltatime=HOUR)
+    assert stopped(parameters, chain) == end.timestamp - start
+    assert not parameters.endOutage(sender=guardian).decode_logs(parameters.OutageEnded)
+
+
+def test_a_guardian_gone_bad_holds_up_half_of_the_time_at_most(parameters, guardian, chain):
+    name = b"seconds".ljust(32, b"\0")
+    for seconds in (0, DAY + 1):
+        with reverts_with("ParameterOutOfRange", name=name, value=seconds, min=1, max=DAY):
+            parameters.declareOutage(seconds, sender=guardian)
+    start = parameters.declareOutage(DAY, sender=guardian).timestamp
+    earliest = start + 2 * DAY
+    for time in (start + 1, start + DAY + 1, earliest - 1):
+        chain.pending_timestamp = time
+        with reverts_with("OutageTooSoon", timestamp=time, earliest=earliest):
+            parameters.declareOutage(1, sender=guardian)
+    chain.pending_timestamp = earliest
+    parameters.declareOutage(1, sender=guardian)
+    chain.mine(deltatime=10)
+    assert stopped(parameters, chain) == DAY + 1
+
+
+def test_a_sequencer_outage_counts_from_its_start_to_its_end(parameters, sequencer, actors, chain):
+    down = sequencer(DOWN, ago=50)
+    (event,) = sync(parameters, actors).decode_logs(parameters.SequencerSynced)
+    assert (event.outageFrom, event.sequencerUntil) == (down, LASTING)
+    chain.mine(deltatime=10 * DAY)
+    assert parameters.isOutage() and parameters.activeTime() == down
+    up = sequencer(UP, ago=100)
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == up - down
+    assert parameters.isOutage()
+    chain.mine(timestamp=up + GRACE - 1)
+    assert parameters.isOutage()
+    chain.mine(timestamp=up + GRACE)
+    assert not parameters.isOutage()
+    assert not sync(parameters, actors).decode_logs(parameters.SequencerSynced)
+
+
+def test_overlapping_outages_count_once(parameters, sequencer, actors, chain):
+    start = parameters.declareOutage(HOUR, sender=actors.guardian).timestamp
+    chain.mine(timestamp=start + 600)
+    sequencer(DOWN, ago=100)
+    sync(parameters, actors)
+    chain.mine(timestamp=start + 2 * HOUR)
+    up = sequencer(UP)
+    sync(parameters, actors)
+    chain.mine(deltatime=DAY)
+    # From the declaration to the sequencer's return; not the declared hour once more.
+    assert stopped(parameters, chain) == up - start
+
+
+def test_a_missed_outage_is_counted_afterwards(parameters, sequencer, actors, chain):
+    chain.mine(deltatime=DAY)
+    down = sequencer(DOWN, ago=5_000)
+    up = sequencer(UP, ago=2_000)
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == up - down
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == up - down
+
+
+def test_a_first_look_at_a_feed_looks_up_no_round_before(parameters, feed, actors, chain):
+    now = chain.blocks.head.timestamp
+    feed.setRound(1, DOWN, now - 500, now - 500, 1, sender=actors.admin)
+    feed.setRound(2, UP, now - 100, now - 100, 2, sender=actors.admin)
+    parameters.setSequencerFeed(feed, GRACE, sender=actors.governor)
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == 0
+    assert parameters.outage().sequencerRound == 2
+
+
+def test_a_broken_feed_says_nothing_and_reverts_nothing(project, parameters, feed, actors, chain):
+    """Without code, without rounds, with another answer, with times that cannot be."""
+    now = chain.blocks.head.timestamp
+    before = None
+    for address in (actors.outsider.address, parameters.address, feed.address):
+        parameters.setSequencerFeed(address, GRACE, sender=actors.governor)
+        before = before or list(parameters.outage())
+        sync(parameters, actors)
+        assert list(parameters.outage()) == before
+    rounds = [(7, DOWN, 0), (7, DOWN, now + 10**6), (7, -1, now), (7, 2, now), (7, 2**255 - 1, now)]
+    for number, answer, since in rounds:
+        feed.setRound(number, answer, since, since, number, sender=actors.admin)
+        sync(parameters, actors)
+        assert list(parameters.outage()) == before
+    parameters.setSequencerFeed("0x" + "00" * 20, 0, sender=actors.governor)
+    sync(parameters, actors)
+    assert list(parameters.outage()) == before
+
+
+def test_a_missed_round_that_cannot_be_read_is_no_outage(parameters, sequencer, actors, chain):
+    sequencer(UP, ago=100, number=9)
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == 0
+    assert parameters.outage().sequencerRound == 9
+
+
+def test_another_feed_ends_the_outage_of_the_last(parameters, sequencer, actors, chain):
+    down = sequencer(DOWN)
+    sync(parameters, actors)
+    chain.mine(deltatime=HOUR)
+    other = actors.outsider.address
+    receipt = parameters.setSequencerFeed(other, 0, sender=actors.governor)
+    (event,) = receipt.decode_logs(parameters.SequencerFeedSet)
+    assert (event.newFeed, event.oldGraceSeconds, event.newGraceSeconds) == (other, GRACE, 0)
+    chain.mine(deltatime=HOUR)
+    assert stopped(parameters, chain) == receipt.timestamp - down
+    assert list(parameters.outage())[3:] == [receipt.timestamp, 0]
+    name = b"graceSeconds".ljust(32, b"\0")
+    with reverts_with("ParameterOutOfRange", name=name, value=DAY + 1, min=0, max=DAY):
+        parameters.setSequencerFeed(other, DAY + 1, sender=actors.governor)
+
+
+def test_active_time_never_runs_back_nor_ahead_of_time_between_syncs(
+    parameters, sequencer, actors, chain
+):
+    """Every second counts or does not: declarations, ends and passing time leave no jump."""
+    actions = [
+        lambda: parameters.declareOutage(2 * HOUR, sender=actors.guardian),
+        lambda: chain.mine(deltatime=HOUR),
+        lambda: sequencer(DOWN),
+        lambda: parameters.endOutage(sender=actors.guardian),
+        lambda: chain.mine(deltatime=2 * DAY),
+        lambda: parameters.declareOutage(DAY, sender=actors.guardian),
+        lambda: parameters.endOutage(sender=actors.guardian),
+        lambda: chain.mine(deltatime=3 * DAY),
+        lambda: parameters.declareOutage(60, sender=actors.guardian),
+        lambda: chain.mine(deltatime=HOUR),
+    ]
+    time, active = chain.blocks.head.timestamp, parameters.activeTime()
+    for action in actions:
+        action()
+        later, counted = chain.blocks.head.timestamp, parameters.activeTime()
+        assert active <= counted <= active + later - time
+        time, active = later, counted
