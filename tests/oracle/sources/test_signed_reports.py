@@ -235,6 +235,12 @@ def test_a_signature_that_is_cut_short_is_refused(reports, report, refuses, leng
     refuses([first, second[:length]])
 
 
+def test_a_name_cut_short_is_not_filled_up_with_zeros(reports, report, refuses, actors):
+    signer = "0x" + "11" * 19 + "00"
+    reports.setSigners([signer], 1, sender=actors.governor)
+    refuses([to_canonical_address(signer)[:19]])
+
+
 def test_a_contract_signs_by_erc_1271(project, actors, reports, post, report, refuses):
     wallet = actors.outsider.deploy(project.Wallet, STRANGER.address)
     members = sorted([SIGNERS[0].address, wallet.address], key=str.lower)
