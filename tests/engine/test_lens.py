@@ -48,7 +48,7 @@ def book(world, trader, maker, lender, expiry):
     world.trade(maker, trader, perpetual(), 4, 2_050)
     world.set_spot(ETH, 2_000, mark=2_010)
     world.withdraw(trader, CASH, 100_500)
-    world.wait(1_800)
+    world.wait(1_500)
     return account_of(trader)
 
 
@@ -267,7 +267,7 @@ def test_positions_are_decoded_and_valued(lens, world, book, expiry):
     assert 0 < call.delta < 3 * 2_000 * WAD
     assert (short.instrument, short.expiry, short.isOption) == (perpetual(), 0, False)
     assert (short.size, short.delta) == (-4 * WAD, -4 * 2_010 * WAD)
-    # Four sold at 2,050 and worth 2,010, and funding received for half an hour.
+    # Four sold at 2,050 and worth 2,010, and funding received for 25 minutes.
     assert 2 * WAD < short.value - 160 * WAD < 3 * WAD
     whole = lens.breakdown(book)
     assert call.value + short.value == whole.derivativeValue
