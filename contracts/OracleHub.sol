@@ -94,14 +94,8 @@ contract OracleHub is IOracleHub, AccessManaged {
     function setFeed(uint16 feed, FeedParameters calldata parameters) external restricted {
         _requireFeedInRange(feed, parameters);
         FeedParameters memory old = feedParameters(feed);
+        if (old.minPrice != 0) _requireSameKind(old, parameters);
         uint256 count = parameters.sources.length;
-        if (old.minPrice != 0 && (old.sources.length == 0) != (count == 0)) {
-            revert IParameters.FixedOnceListed({
-                name: "fixed",
-                current: old.sources.length == 0 ? 1 : 0,
-                proposed: count == 0 ? 1 : 0
-            });
-        }
         Feed storage f = _feeds[feed];
         (f.minPrice, f.maxPrice) = (parameters.minPrice, parameters.maxPrice);
         (f.quorum, f.sourceCount) = (parameters.quorum, uint8(count));
@@ -604,6 +598,18 @@ contract OracleHub is IOracleHub, AccessManaged {
         bool canHaveMark = count > 0 && feed < COLLATERAL_FEEDS;
         _requireInRange("markSource", 1, 0, canHaveMark ? 1 : 0);
         _requireInRange("maxAgeSeconds", p.markSource.maxAgeSeconds, 1, 1 days);
+    }
+
+    /// @dev What is fixed stays so, price and all: no setter moves a price at one stroke.
+    function _requireSameKind(FeedParameters memory old, FeedParameters calldata p) private pure {
+        bool wasFixed = old.sources.length == 0;
+        bool isFixed = p.sources.length == 0;
+        if (wasFixed != isFixed) {
+            revert IParameters.FixedOnceListed("fixed", wasFixed ? 1 : 0, isFixed ? 1 : 0);
+        }
+        if (isFixed && old.minPrice != p.minPrice) {
+            revert IParameters.FixedOnceListed("minPrice", old.minPrice, p.minPrice);
+        }
     }
 
     function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {

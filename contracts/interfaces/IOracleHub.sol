@@ -235,8 +235,8 @@ interface IOracleHub is IMarketData {
     // ------------------------------------------------------------------------------- Governance
 
     /// @notice Lists a feed or changes it. Its observation stays, so the breaker holds for what
-    /// follows. A fixed feed stays fixed, one with sources keeps having some. Ranges are those of
-    /// `FeedParameters`, checked in the order of its fields. Governor.
+    /// follows. A fixed price stays what it is, and a feed with sources keeps having some. Ranges
+    /// are those of `FeedParameters`, checked in the order of its fields. Governor.
     /// @param feed 1 to 255, or 257 to 511.
     /// @param parameters How its price comes about.
     function setFeed(uint16 feed, FeedParameters calldata parameters) external;

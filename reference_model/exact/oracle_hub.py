@@ -174,6 +174,8 @@ class OracleHub:
         known = self.state.feeds.get(feed)
         if known is not None and known.is_fixed != parameters.is_fixed:
             raise FixedOnceListed("fixed", int(known.is_fixed), int(parameters.is_fixed))
+        if known is not None and known.is_fixed and known.min_price != parameters.min_price:
+            raise FixedOnceListed("minPrice", known.min_price, parameters.min_price)
         self.state.feeds[feed] = parameters
         self._emit("FeedSet", feed, known, parameters)
 

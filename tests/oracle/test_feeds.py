@@ -158,6 +158,15 @@ def test_a_feed_does_not_become_fixed_nor_a_fixed_one_free(world):
         world.set_feed(3, feed=BTC + 1)
 
 
+def test_a_fixed_price_stays_what_it_is(world, hub):
+    world.set_feed(0, minPrice=WAD, maxPrice=WAD)
+    with reverts_with("FixedOnceListed", name=name("minPrice"), current=WAD, proposed=WAD + 1):
+        world.set_feed(0, minPrice=WAD + 1, maxPrice=WAD + 1)
+    world.set_feed(0, minPrice=WAD, maxPrice=WAD, cacheSeconds=7)
+    assert hub.feedParameters(BTC).cacheSeconds == 7
+    assert hub.spot(BTC).index == WAD
+
+
 def test_a_change_of_a_feed_keeps_its_observation(world, hub):
     world.observed()
     before = hub.observation(BTC)
