@@ -250,9 +250,7 @@ def draw(rng, struct):
 def test_no_sequence_of_changes_makes_a_value_jump(
     parameters, configuration, underlying, collateral, actors, chain, seed
 ):
-    """Setters, halts, outages at any time: in force after is what was in force before, in the
-    block of the change, and at every time what the exact model says.
-    """
+    """In the block of a change what was in force stays, at any time it is what the model says."""
     rng = Random(seed)
     clock = OutageClock()
     now = chain.blocks.head.timestamp
