@@ -243,6 +243,14 @@ def draw(rng, struct):
             out[name] = value
         elif rng.random() < 0.7:
             out[name] = max(value * rng.randint(60, 100) // 100, 1)
+    for low, high, least in (
+        ("maintenanceFactor", "initialFactor", WAD // 10),
+        ("scanRange", "maxScanRange", WAD // 1_000),
+        ("oiLower", "oiUpper", 0),
+    ):
+        if low in out:
+            out[high] = max(out[high], least + 1)
+            out[low] = min(max(out[low], least), out[high] - 1)
     return out
 
 
