@@ -428,7 +428,7 @@ def test_listed_collateral_keeps_what_balances_are_counted_in(
             parameters.setCollateralParameters(1, collateral | {field: value}, sender=governor)
     free = {"haircut": WAD // 2, "capRaw": 0, "enabled": False}
     parameters.setCollateralParameters(1, collateral | free, sender=governor)
-    assert as_dict(parameters.collateralParameters(1)) == collateral | free
+    assert as_dict(parameters.collateralTarget(1)) == collateral | free
 
 
 def test_guardian_halts_deposits(parameters, collateral, actors):
