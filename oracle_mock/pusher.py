@@ -1,13 +1,47 @@
-"""Push snapshots into the feed contract: the one module here that knows a chain."""
+"""Push snapshots and readings into contracts: the one module here that knows a chain."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from ape import project
 from ape.api import AccountAPI, ReceiptAPI
 from ape.contracts import ContractInstance
+from ape.exceptions import ContractLogicError
 from ape.managers.chain import ChainManager
+from eth_abi import encode
+from eth_account.messages import encode_typed_data
 
-from oracle_mock.market import Ids, Snapshot, postponed, updates
+from oracle_mock.market import (
+    Ids,
+    InvalidSnapshotError,
+    Snapshot,
+    pack_svi,
+    postponed,
+    to_wad,
+    updates,
+)
 from oracle_mock.paths import DAY, Path
+from oracle_mock.sources import (
+    ChainlinkLike,
+    PythLike,
+    RateLike,
+    Reading,
+    SignedLike,
+    Step,
+    Venue,
+)
+
+# `PythStructs.PriceFeed`: id, price, and the moving average that nobody here reads.
+PYTH_FEED = "(bytes32,(int64,uint64,int32,uint256),(int64,uint64,int32,uint256))"
+# No adapter reads a price in a unit like this.
+UNREADABLE_EXPONENT = 100
+PRICE_REPORT = [
+    {"name": "feed", "type": "bytes32"},
+    {"name": "price", "type": "uint96"},
+    {"name": "confidence", "type": "uint96"},
+    {"name": "timestamp", "type": "uint40"},
+]
 
 
 class Pusher:
@@ -66,3 +100,215 @@ def from_now(path: Path, chain: ChainManager) -> Path:
     missing = chain.pending_timestamp - path[0].time
     days = max(0, -(-missing // DAY))
     return [postponed(snapshot, days * DAY) for snapshot in path]
+
+
+def sign_report(
+    reports: ContractInstance, chain_id: int, signers: Sequence[AccountAPI], report: tuple
+) -> list[bytes]:
+    """Signatures of a price report as `SignedReports` takes them, signers ascending."""
+    message = encode_typed_data(
+        domain_data={
+            "name": "Cross Margin Reports",
+            "version": "1",
+            "chainId": chain_id,
+            "verifyingContract": reports.address,
+        },
+        message_types={"PriceReport": PRICE_REPORT},
+        message_data=dict(zip((part["name"] for part in PRICE_REPORT), report, strict=True)),
+    )
+    ascending = sorted(signers, key=lambda signer: int(signer.address, 16))
+    return [
+        bytes.fromhex(signer.address[2:]) + signer.sign_message(message).encode_rsv()
+        for signer in ascending
+    ]
+
+
+def venue_of(entry: Mapping[str, Any]) -> Venue:
+    """Venue that publishes as a deployed source reads it (`Manifest.sources`)."""
+    rules = entry["rules"]
+    if rules["type"] == "chainlink":
+        # A feed that is on time is never too old for the hub.
+        heartbeat = max(1, min(3_600, entry["maxAge"] - 60)) if entry["maxAge"] else 3_600
+        return ChainlinkLike(rules["decimals"], float(rules["deviation"]), heartbeat)
+    if rules["type"] == "pyth":
+        return PythLike(rules["exponent"])
+    if rules["type"] == "signed":
+        return SignedLike()
+    return RateLike()
+
+
+class HubPusher:
+    """Speaks through the mock feeds behind a hub's sources, and pokes the hub.
+
+    Parameters
+    ----------
+    hub : ContractInstance
+        An `OracleHub`.
+    feeds : mapping of str to int
+        Its feeds by name of the price.
+    sources : mapping of str to sequence of mappings
+        What was deployed for each source, in order (`Manifest.sources`).
+    sender : AccountAPI
+        Pays for everything, and posts surfaces if the hub's authority lets it.
+    signers : sequence of AccountAPI
+        Of signed reports.
+    uptime : ContractInstance, optional
+        Mock of the sequencer-uptime feed.
+    estimator : ContractInstance, optional
+        A `VolatilityEstimator`.
+
+    Attributes
+    ----------
+    refused : dict of str to int
+        How often the chain refused what was published, by what it was.
+    """
+
+    def __init__(
+        self,
+        hub: ContractInstance,
+        feeds: Mapping[str, int],
+        sources: Mapping[str, Sequence[Mapping[str, Any]]],
+        sender: AccountAPI,
+        signers: Sequence[AccountAPI],
+        *,
+        uptime: ContractInstance | None = None,
+        estimator: ContractInstance | None = None,
+    ):
+        self.hub, self.feeds, self.sources = hub, feeds, sources
+        self.sender, self.signers = sender, signers
+        self.uptime, self.estimator = uptime, estimator
+        self.reports = project.SignedReports.at(hub.REPORTS())
+        self.refused: dict[str, int] = defaultdict(int)
+        self._uptime_round = 0
+
+    def venues(self) -> dict[str, tuple[Venue, ...]]:
+        """Venues behind the sources of every price, for `sources.broadcast`."""
+        names = [name for name in self.sources if " leg " not in name]
+        return {name: tuple(map(venue_of, self.sources[name])) for name in names}
+
+    def push(self, step: Step) -> None:
+        """Publish what has arrived, let the hub observe all feeds, post surfaces, sample."""
+        pulled: list[bytes] = []
+        reported: list[tuple] = []
+        for (name, place), readings in step.arrived.items():
+            number, reading = readings[-1]
+            self._publish(self.sources[name][place - 1], name, number, reading, pulled, reported)
+        self._pull(pulled)
+        self._report(reported)
+        feeds = [feed for name, feed in self.feeds.items() if self.sources.get(name)]
+        self.hub.observeMany(feeds, sender=self.sender)
+        for name in step.truth.markets:
+            self._post_surface(name, step.truth)
+        self._sample()
+
+    def halt(self, start: int, end: int) -> None:
+        """Say, once it is over, that the sequencer was down."""
+        if self.uptime is not None:
+            self._set_uptime(1, start)
+            self._set_uptime(0, end)
+
+    def begin(self, time: int) -> None:
+        """Say that the sequencer is up, before anything else."""
+        if self.uptime is not None:
+            self._set_uptime(0, time)
+
+    def _set_uptime(self, answer: int, since: int) -> None:
+        self._uptime_round += 1
+        number = self._uptime_round
+        self.uptime.setRound(number, answer, since, since, number, sender=self.sender)
+
+    def _publish(
+        self,
+        entry: Mapping[str, Any],
+        name: str,
+        number: int,
+        reading: Reading,
+        pulled: list[bytes],
+        reported: list[tuple],
+    ) -> None:
+        """Write one reading into its feed, or put it by for the transaction of all of its kind."""
+        kind = entry["rules"]["type"]
+        if kind == "cross":
+            self._publish_cross(entry, name, number, reading, pulled, reported)
+            return
+        try:
+            published = None if reading.price is None else venue_of(entry).encode(reading, number)
+        except InvalidSnapshotError:
+            self.refused[f"{kind}: no field holds it"] += 1
+            return
+        if kind == "chainlink":
+            # A round that was never completed is one without a time.
+            values = published or (number, 0, reading.observed, 0, number)
+            project.MockAggregator.at(entry["feed"]).setRound(*values, sender=self.sender)
+        elif kind == "pyth":
+            price = published or (0, 0, UNREADABLE_EXPONENT, reading.observed)
+            update = bytes.fromhex(entry["id"][2:]), price, price
+            pulled.append(encode([PYTH_FEED, "uint64"], [update, price[-1]]))
+        elif kind == "rate":
+            rate = published.rate if published else 0
+            project.MockRateProvider.at(entry["feed"]).setRate(rate, sender=self.sender)
+        elif published and 0 <= published.confidence < published.price:
+            reported.append((bytes.fromhex(entry["id"][2:]), *published))
+        elif published:
+            self.refused["signed: SignedReports would refuse it"] += 1
+
+    def _publish_cross(
+        self,
+        entry: Mapping[str, Any],
+        name: str,
+        number: int,
+        reading: Reading,
+        pulled: list[bytes],
+        reported: list[tuple],
+    ) -> None:
+        """Write a reading into the first leg of a cross; the second is held at one."""
+        one = reading._replace(price=1.0, confidence=0.0)
+        for leg, part in ((1, reading), (2, one)):
+            (deployed,) = self.sources[f"{name} leg {leg}"]
+            self._publish(deployed, name, number, part, pulled, reported)
+
+    def _pull(self, updates_: list[bytes]) -> None:
+        """Update Pyth's prices for the fee it asks for."""
+        if not updates_:
+            return
+        entries = (entry for part in self.sources.values() for entry in part)
+        address = next(entry["feed"] for entry in entries if entry["rules"]["type"] == "pyth")
+        pyth = project.MockPyth.at(address)
+        fee = pyth.getUpdateFee(updates_)
+        pyth.updatePriceFeeds(updates_, value=fee, sender=self.sender)
+
+    def _report(self, reports: list[tuple]) -> None:
+        """Post price reports, signed by all signers."""
+        if reports:
+            chain_id = self.sender.provider.chain_id
+            signatures = [
+                sign_report(self.reports, chain_id, self.signers, report) for report in reports
+            ]
+            self._attempt("signed", self.reports.post, reports, signatures)
+
+    def _post_surface(self, name: str, truth: Snapshot) -> None:
+        """Post the slices of an underlying; forwards relative to its true index."""
+        market = truth.markets[name]
+        if name not in self.feeds or not market.slices:
+            return
+        report = (
+            self.feeds[name],
+            [part.expiry for part in market.slices],
+            [to_wad(part.forward / market.index) for part in market.slices],
+            [to_wad(part.discount) for part in market.slices],
+            [pack_svi(part.svi) for part in market.slices],
+            market.observed,
+        )
+        self._attempt("surface", self.hub.postSurface, report)
+
+    def _sample(self) -> None:
+        """Let the estimator take its sample; too early is no trouble."""
+        if self.estimator is not None:
+            self._attempt("sample", self.estimator.sample)
+
+    def _attempt(self, what: str, method: Any, *arguments: Any) -> None:
+        """Send what the chain may refuse, and count it if it does."""
+        try:
+            method(*arguments, sender=self.sender)
+        except ContractLogicError as error:
+            self.refused[f"{what}: {type(error).__name__}"] += 1

@@ -24,7 +24,7 @@ _FLOAT = NDArray[np.float64]
 _INT = NDArray[np.int64]
 
 TICK_SECONDS = 60
-MARK = "-mark"
+MARK, RATE = "-mark", "-rate"
 
 # Widths of the contracts' integers.
 ANSWER_BITS, PYTH_BITS, REPORT_BITS = 255, 63, 96
@@ -228,7 +228,27 @@ class SignedLike:
         return Report(price, confidence, reading.observed)
 
 
-Venue = ChainlinkLike | PythLike | SignedLike
+class ProvidedRate(NamedTuple):
+    """What a rate provider answers, WAD."""
+
+    rate: int
+
+
+@dataclass(frozen=True)
+class RateLike:
+    """Rate of a staked token, known to its own contract exactly and at once."""
+
+    def publish(self, times: _INT, prices: _FLOAT, random: np.random.Generator) -> Tape:
+        """Readings of a price known at some times."""
+        rows = zip(times.tolist(), prices.tolist(), strict=True)
+        return tuple(Reading(time, price, 0.0, time) for time, price in rows)
+
+    def encode(self, reading: Reading, number: int) -> ProvidedRate:
+        """Rate in WAD."""
+        return ProvidedRate(_scaled(reading.price, 18, REPORT_BITS, signed=False))
+
+
+Venue = ChainlinkLike | PythLike | SignedLike | RateLike
 
 # Three venues of three kinds: enough for a median that one of them cannot move.
 VENUES: tuple[Venue, ...] = (ChainlinkLike(), PythLike(), SignedLike())
@@ -265,8 +285,8 @@ class Broadcast:
     path : Path
         The truth.
     venues : mapping of str to sequence of Venue
-        By name of the price: an underlying, a collateral token, or ``ETH-mark`` for the mark of a
-        perpetual.
+        By name of the price: an underlying, a collateral token (``SOL-rate`` where an underlying
+        has its name), or ``ETH-mark`` for the mark of a perpetual.
     tapes : mapping of str to tuple of Tape
         In the order of the venues.
     halts : tuple of (int, int)
@@ -317,6 +337,8 @@ def true_price(snapshot: Snapshot, name: str) -> float:
         return snapshot.markets[name].index
     if name in snapshot.rates:
         return snapshot.rates[name].value
+    if name.endswith(RATE) and name.removesuffix(RATE) in snapshot.rates:
+        return snapshot.rates[name.removesuffix(RATE)].value
     if name.endswith(MARK) and name.removesuffix(MARK) in snapshot.markets:
         return snapshot.markets[name.removesuffix(MARK)].mark
     known = ", ".join([*snapshot.markets, *snapshot.rates])
@@ -325,8 +347,9 @@ def true_price(snapshot: Snapshot, name: str) -> float:
 
 def names_of(path: Path) -> list[str]:
     """Names of all prices of a path."""
-    underlyings = list(path[0].markets)
-    return [*underlyings, *path[0].rates, *(name + MARK for name in underlyings)]
+    markets = list(path[0].markets)
+    rates = (token + RATE if token in markets else token for token in path[0].rates)
+    return [*markets, *rates, *(name + MARK for name in markets)]
 
 
 def ticks(path: Path, name: str) -> tuple[_INT, _FLOAT]:
@@ -393,7 +416,8 @@ class _Single:
                     slices=tuple(replace(s, forward=s.forward * ratio) for s in market.slices),
                 )
         for token in truth.rates:
-            if (reading := self.standing.get(token)) and reading.price is not None:
+            name = token + RATE if token in truth.markets else token
+            if (reading := self.standing.get(name)) and reading.price is not None:
                 rates[token] = Rate(reading.price, reading.price, reading.observed)
         return replace(truth, markets=markets, rates=rates)
 

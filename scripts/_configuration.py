@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import click
 import yaml
@@ -38,6 +38,7 @@ PPM = 10**6
 HOUR = 3_600
 DAY = 24 * HOUR
 MAX_BALANCE = 2**127
+ZERO_ADDRESS = "0x" + "0" * 40
 MAX_SCENARIOS = 40
 MAX_VOL_CLASSES = 4
 MAX_LIVE_EXPIRIES = 16
@@ -86,14 +87,14 @@ def _integer(low: int, high: int) -> Any:
     return Annotated[int, Field(strict=True), _between(low, high)]
 
 
-def _word_or_address(word: str) -> Any:
+def _word_or_address(*words: str) -> Any:
     def check(value: str) -> str:
-        if value == word:
-            return word
+        if value in words:
+            return value
         if not is_address(value) or (
             is_checksum_formatted_address(value) and not is_checksum_address(value)
         ):
-            raise ValueError(f"must be {word}, or an address with its checksum right")
+            raise ValueError(f"must be {' or '.join(words)}, or an address with its checksum right")
         return to_checksum_address(value)
 
     return Annotated[str, AfterValidator(check)]
@@ -104,6 +105,7 @@ Amount = _decimal("0", "79000000000")
 Share = _decimal("0", "1")
 Member = _word_or_address("deployer")
 Token = _word_or_address("mock")
+MarketData = _word_or_address("feed", "hub")
 
 
 class _Section(BaseModel):
@@ -336,11 +338,195 @@ class Estimator(_Section):
         }
 
 
+# --------------------------------------------------------------------------------------------------
+# The oracle hub
+# --------------------------------------------------------------------------------------------------
+
+
+class _Source(_Section):
+    """Source of a price; how old its answers may be is said where the hub itself asks it."""
+
+    max_age: _integer(1, DAY) | None = None
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether anyone may say what it says."""
+        return getattr(self, "address", None) == "mock"
+
+
+class ChainlinkFeed(_Source):
+    """A Chainlink feed; `decimals` are those of a mock, a real one knows its own."""
+
+    type: Literal["chainlink"]
+    address: Token
+    decimals: _integer(0, 36) = 8
+    deviation: _decimal("0", "0.1")
+
+
+class PythFeed(_Source):
+    """A price of a Pyth contract; a mock names it by itself."""
+
+    type: Literal["pyth"]
+    address: Token
+    id: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{64}$")] | None = None
+    exponent: _integer(-18, 18) = -8
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> "PythFeed":
+        if not self.is_mock and self.id is None:
+            raise ValueError("id of the price is missing")
+        return self
+
+
+class SignedFeed(_Source):
+    """Reports of the hub's signers under the name of the price."""
+
+    type: Literal["signed"]
+
+
+class RateFeed(_Source):
+    """An ERC-4626 vault or a rate provider; `rate` is what a mock says at first."""
+
+    type: Literal["rate"]
+    address: Token
+    is_vault: bool = False
+    growth: _decimal("0", "1")
+    rate: _decimal("0.000001", "1000000") = Decimal(1)
+
+    @model_validator(mode="after")
+    def _mock_is_a_provider(self) -> "RateFeed":
+        if self.is_mock and self.is_vault:
+            raise ValueError("a mock is a rate provider: set isVault to false")
+        return self
+
+
+Leg = Annotated[ChainlinkFeed | PythFeed | SignedFeed | RateFeed, Field(discriminator="type")]
+
+
+class CrossFeed(_Source):
+    """Product of two sources, or their quotient."""
+
+    type: Literal["cross"]
+    legs: tuple[Leg, Leg]
+    is_quotient: bool = False
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether anyone may say what one of its legs says."""
+        return any(leg.is_mock for leg in self.legs)
+
+
+AnySource = Annotated[
+    ChainlinkFeed | PythFeed | SignedFeed | RateFeed | CrossFeed, Field(discriminator="type")
+]
+
+
+class FeedRules(_Section):
+    """How one price comes about: a fixed value, or sources with the limits of the hub."""
+
+    fixed: _decimal("0.000000000000000001", "39000000000") | None = None
+    sources: list[AnySource] = Field(default=[], max_length=5)
+    quorum: _integer(0, 5) = 0
+    band: tuple[Amount, Amount] | None = None
+    max_move: _decimal("0.001", "0.9") = Decimal("0.1")
+    stable_rate: _decimal("0.0001", "10") = Decimal("0.06")
+    mark: AnySource | None = None
+    mark_band: _decimal("0", "0.2") = Decimal("0.02")
+    cache: _integer(0, HOUR) = 60
+
+    @property
+    def listed(self) -> list[Any]:
+        """All sources that the hub asks itself."""
+        return [*self.sources, *([self.mark] if self.mark else [])]
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "FeedRules":
+        if (self.fixed is None) == (not self.sources):
+            raise ValueError("needs either fixed, or sources")
+        if self.fixed is not None:
+            if self.mark or self.band or self.quorum:
+                raise ValueError("a fixed price has no mark, band or quorum")
+            return self
+        if not len(self.sources) // 2 < self.quorum <= len(self.sources):
+            raise ValueError("quorum must be more than half of the sources, at most all")
+        if self.band is None or not 0 < self.band[0] <= self.band[1] <= 10_000 * self.band[0]:
+            raise ValueError("band must be [low, high], above 0 and at most 10,000 times as high")
+        if any(source.max_age is None for source in self.listed):
+            raise ValueError("every source needs a maxAge")
+        return self
+
+    def struct(self, sources: list[str], mark: str | None) -> dict[str, Any]:
+        """Return the Solidity struct for the addresses of its sources."""
+        low, high = self.band or (self.fixed, self.fixed)
+        ages = [source.max_age for source in self.sources]
+        return {
+            "sources": list(zip(sources, ages, strict=True)),
+            "quorum": self.quorum,
+            "minPrice": to_wad(low),
+            "maxPrice": to_wad(high),
+            **self.wads("max_move", "stable_rate", "mark_band"),
+            "cacheSeconds": self.cache,
+            "markSource": (mark, self.mark.max_age) if mark else (ZERO_ADDRESS, 0),
+        }
+
+
+class Signers(_Section):
+    """Who signs reports; `mock` are three keys that anyone knows, on local networks alone."""
+
+    members: Literal["mock"] | list[Member] = Field(default="mock", min_length=1, max_length=16)
+    threshold: _integer(1, 16)
+
+    @model_validator(mode="after")
+    def _are_a_majority(self) -> "Signers":
+        count = 3 if self.members == "mock" else len(self.members)
+        if not count // 2 < self.threshold <= count:
+            raise ValueError(f"threshold must be more than half of {count} signers, at most all")
+        return self
+
+
+class SurfaceRules(_Section):
+    """What one report may change in a volatility surface."""
+
+    max_vol_move: _decimal("0.01", "10")
+    max_forward_move: _decimal("0.0001", "1")
+    min_interval: _integer(1, DAY)
+
+    def struct(self) -> dict[str, int]:
+        """Return the Solidity struct."""
+        moves = self.wads("max_vol_move", "max_forward_move")
+        return {**moves, "minIntervalSeconds": self.min_interval}
+
+
+class Hub(_Section):
+    """All that `marketData: hub` deploys."""
+
+    signers: Signers
+    pyth_update_fee: _integer(0, 10**18) = 0
+    surface: SurfaceRules
+    feeds: dict[str, FeedRules]
+    rates: dict[str, FeedRules]
+
+    @property
+    def uses_mocks(self) -> bool:
+        """Whether anyone may say what a source says."""
+        rules = [*self.feeds.values(), *self.rates.values()]
+        mocks = (source.is_mock for rule in rules for source in rule.listed)
+        return self.signers.members == "mock" or any(mocks)
+
+    @model_validator(mode="after")
+    def _marks_are_of_underlyings(self) -> "Hub":
+        for token, rule in self.rates.items():
+            if rule.mark is not None:
+                raise ValueError(f"rates.{token}: only an underlying has a mark")
+        return self
+
+
 class Configuration(_Section):
     """All that is deployed."""
 
     governance: GovernanceRoles
-    market_data: _word_or_address("feed")
+    market_data: MarketData
+    hub: Hub | None = None
     settlement_token: SettlementToken
     global_: Annotated[GlobalParameters, Field(alias="global")]
     interest: InterestParameters
@@ -356,6 +542,15 @@ class Configuration(_Section):
         """Whether any token is one that anyone may mint."""
         tokens = [self.settlement_token, *self.collaterals.values()]
         return any(token.token == "mock" for token in tokens)
+
+    @property
+    def uses_mock_sources(self) -> bool:
+        """Whether anyone may say what a source of the hub says."""
+        return self.market_data == "hub" and self.hub.uses_mocks
+
+    def with_feed(self) -> "Configuration":
+        """Return the same with prices that one poster says, without the hub."""
+        return self.model_copy(update={"market_data": "feed", "hub": None})
 
     def scenario_structs(self) -> list[dict[str, int]]:
         """Return the scenarios as Solidity structs, sorted so that they make the fewest runs."""
@@ -396,6 +591,22 @@ class Configuration(_Section):
         for name in self.estimator.basket:
             if name not in self.underlyings:
                 raise ValueError(f"estimator.basket.{name} is not an underlying")
+        return self
+
+    @model_validator(mode="after")
+    def _hub_has_every_price(self) -> "Configuration":
+        if self.market_data != "hub":
+            return self
+        if self.hub is None:
+            raise ValueError("marketData = hub: the section hub is missing")
+        for what, wanted, given in (
+            ("feeds", self.underlyings, self.hub.feeds),
+            ("rates", self.collaterals, self.hub.rates),
+        ):
+            if missing := sorted(wanted.keys() - given.keys()):
+                raise ValueError(f"hub.{what} lacks {', '.join(missing)}")
+            if unknown := sorted(given.keys() - wanted.keys()):
+                raise ValueError(f"hub.{what}.{unknown[0]} is not in the configuration")
         return self
 
     @model_validator(mode="after")
@@ -446,6 +657,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=deep)
             if key in keys:
                 line = key_node.start_mark.line + 1

@@ -25,6 +25,7 @@ from scripts._configuration import (
     Role,
     to_wad,
 )
+from scripts._hub import HubSteps
 
 OUTPUT = Path("out") / "deployments"
 ADMIN_ROLE = 0
@@ -41,12 +42,14 @@ ROLE_FUNCTIONS = {
             "setSequencerFeed",
         ),
         "VolatilityEstimator": ("addUnderlying", "setEstimator"),
+        "OracleHub": ("setFeed", "setSurface", "settleUncovered"),
+        "SignedReports": ("setSigners",),
     },
     "guardian": {
         "Parameters": ("haltIncreases", "haltDeposits", "declareOutage", "endOutage"),
     },
     "estimator": {"Parameters": ("moveScanRange",)},
-    "poster": {"MarketDataFeed": ("post",)},
+    "poster": {"MarketDataFeed": ("post",), "OracleHub": ("postSurface",)},
     "treasurer": {"MarginEngine": ("collectFees",)},
 }
 
@@ -71,6 +74,10 @@ class Manifest:
         Ids by symbol; the settlement token is asset 0.
     accounts
         Ids of accounts worth a name.
+    feeds
+        Numbers of the hub's feeds by name of the price.
+    sources
+        What was deployed for each source of a price: its rules, address, and feed behind it.
     complete
         Whether the deployment reached its end.
     """
@@ -83,6 +90,8 @@ class Manifest:
     underlyings: dict[str, int] = field(default_factory=dict)
     assets: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
+    feeds: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     complete: bool = False
 
     @classmethod
@@ -113,6 +122,11 @@ class Manifest:
                 "chain with --network"
             )
         return manifest
+
+    @property
+    def market_data(self) -> str:
+        """Name of the contract that prices come from."""
+        return "OracleHub" if "OracleHub" in self.contracts else "MarketDataFeed"
 
     def write(self, path: Path) -> None:
         """Write the manifest, replacing the file only when the new one is whole."""
@@ -154,7 +168,7 @@ class Deployment:
             manifest=manifest,
             governance=at("Governance"),
             parameters=at("Parameters"),
-            market_data=at("MarketDataFeed"),
+            market_data=at(manifest.market_data),
             volatility_estimator=at("VolatilityEstimator"),
             risk_model=at("RiskModel"),
             margin_engine=at("MarginEngine"),
@@ -251,8 +265,12 @@ class _Run:
             raise DeploymentError(
                 f"{self.account.address} has nothing to pay for gas with on {network.name}"
             )
-        if (address := self.configuration.market_data) != "feed":
-            self._require_code("marketData", address)
+        if self.configuration.uses_mock_sources and not network.is_dev:
+            raise DeploymentError(
+                f"anyone may say what a mock source says: {network.name} is not a local network, "
+                "give the address of every feed and the signers in the section hub"
+            )
+        self._check_market_data()
         for symbol, token in self._tokens().items():
             if token.token == "mock":
                 continue
@@ -263,6 +281,26 @@ class _Run:
                     f"token {symbol} at {token.token} has {decimals} decimals, the configuration "
                     f"says {token.decimals}"
                 )
+
+    def _check_market_data(self) -> None:
+        wanted = self.configuration.market_data
+        if wanted not in ("feed", "hub"):
+            self._require_code("marketData", wanted)
+        known = self.manifest.market_data
+        is_other = (known == "OracleHub") != (wanted == "hub")
+        if is_other and "MarginEngine" in self.manifest.contracts:
+            raise DeploymentError(
+                f"the engine reads its prices from {known} for ever: for marketData = {wanted} "
+                "deploy anew, with another --manifest"
+            )
+        if wanted == "hub":
+            for name, rules in (
+                self.configuration.hub.feeds | self.configuration.hub.rates
+            ).items():
+                for source in rules.listed:
+                    address = getattr(source, "address", "mock")
+                    if address != "mock":
+                        self._require_code(f"a source of {name}", address)
 
     def _decimals(self, symbol: str, address: str) -> int:
         try:
@@ -288,7 +326,11 @@ class _Run:
             yield f"token {symbol}", lambda symbol=symbol: self._deploy_token(symbol)
         yield "governance", lambda: self._deploy("Governance", self.account)
         yield "parameters", self._deploy_parameters
-        yield "market data", self._deploy_market_data
+        hub = HubSteps(self) if c.market_data == "hub" else None
+        if hub:
+            yield from hub.contracts()
+        else:
+            yield "market data", self._deploy_market_data
         yield "volatility estimator", self._deploy_volatility_estimator
         yield "risk model", self._deploy_risk_model
         yield "margin engine", self._deploy_margin_engine
@@ -301,6 +343,8 @@ class _Run:
             yield f"expiries of {symbol}", lambda symbol=symbol: self._list_expiries(symbol)
         for symbol in c.collaterals:
             yield f"collateral {symbol}", lambda symbol=symbol: self._set_collateral(symbol)
+        if hub:
+            yield from hub.feeds()
         yield "estimator", self._set_estimator
         for symbol in c.estimator.basket:
             yield f"estimate of {symbol}", lambda symbol=symbol: self._add_to_basket(symbol)
@@ -345,16 +389,17 @@ class _Run:
 
     def _deploy_volatility_estimator(self) -> None:
         governance, parameters = self._at("Governance"), self._at("Parameters")
-        self._deploy("VolatilityEstimator", governance, parameters, self._at("MarketDataFeed"))
+        prices = self._at(self.manifest.market_data)
+        self._deploy("VolatilityEstimator", governance, parameters, prices)
 
     def _deploy_risk_model(self) -> None:
-        self._deploy("RiskModel", self._at("Parameters"), self._at("MarketDataFeed"))
+        self._deploy("RiskModel", self._at("Parameters"), self._at(self.manifest.market_data))
 
     def _deploy_margin_engine(self) -> None:
         self._deploy(
             "MarginEngine",
             self._at("Parameters"),
-            self._at("MarketDataFeed"),
+            self._at(self.manifest.market_data),
             self._at("RiskModel"),
             self.manifest.tokens[self.configuration.settlement_token.symbol],
             self._at("Governance"),
@@ -418,7 +463,8 @@ class _Run:
         role_id = getattr(self._governance, name.upper())()
         role = self._role(name)
         for contract, functions in ROLE_FUNCTIONS[name].items():
-            if contract == "MarketDataFeed" and self.configuration.market_data != "feed":
+            is_ours = contract != "MarketDataFeed" or self.configuration.market_data == "feed"
+            if not is_ours or contract not in self.manifest.contracts:
                 continue
             self._map_functions(self._instance(contract), functions, role_id)
         members = [self._member(member) for member in role.members]

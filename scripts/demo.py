@@ -99,7 +99,7 @@ def configuration_without_expiries(path: Path = DEFAULT_PATH) -> Configuration:
         symbol: underlying.model_copy(update={"expiries": Expiries()})
         for symbol, underlying in configuration.underlyings.items()
     }
-    return configuration.model_copy(update={"underlyings": underlyings})
+    return configuration.with_feed().model_copy(update={"underlyings": underlyings})
 
 
 def _crash(play: Play) -> None:

@@ -49,7 +49,7 @@ class Bench:
     def __init__(self, deployer: AccountAPI, trader: AccountAPI, dealer: AccountAPI) -> None:
         self.deployer, self.trader, self.dealer = deployer, trader, dealer
         _set_clock(START)
-        self.deployment: Deployment = deploy(load_configuration(), deployer)
+        self.deployment: Deployment = deploy(load_configuration().with_feed(), deployer)
         self.engine = self.deployment.margin_engine
         self.parameters = self.deployment.parameters
         self.probe: ContractInstance = deployer.deploy(ape.project.GasProbe)

@@ -485,9 +485,7 @@ def run(trial: Trial) -> Outcome:
         true, hub = rules.of_truth(step.truth), rules.of_hub(desk.hub, now)
         markets = true, rules.of_hub(twin.hub, now), hub
         _attack(outcome, rules, crowd, step.truth, true, hub, doubted)
-        _spare(
-            outcome, rules, hedger, step.truth, (true, rules.of_hub(twin.hub, now), hub), doubted
-        )
+        _spare(outcome, rules, hedger, step.truth, markets, doubted)
         alone = rules.of_source(desk, trial.fault.sources[0], now)
         _fool(outcome, rules, naive, step.truth, true, alone, doubted)
     return outcome

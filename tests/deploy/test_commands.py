@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import click
 import pytest
 
+from oracle_mock import catalogue, sources
+from oracle_mock.pusher import HubPusher, from_now
 from reference_model.types import MarginMode
+from scripts._hub import mock_signers
 from scripts.margin import (
     age_of_prices,
     format_account,
@@ -103,22 +106,23 @@ def test_deploy_names_the_accounts_it_knows(run):
 # Margin
 
 
+def speak(deployment, deployer, chain):
+    """Let every mock feed of the deployment say a first price."""
+    manifest = deployment.manifest
+    pusher = HubPusher(
+        *(deployment.market_data, manifest.feeds, manifest.sources, deployer, mock_signers()),
+    )
+    path = from_now([catalogue.start()], chain)
+    chain.pending_timestamp = path[0].time
+    pusher.push(next(sources.broadcast(path, 1, pusher.venues()).steps()))
+    assert not pusher.refused
+
+
 @pytest.fixture
 def funded(deployment, deployer, accounts, chain):
     """Give an account ETH and USDT worth collateral, and return its id."""
-    now = chain.blocks.head.timestamp
-    price = 2_000 * WAD
-    spot = {
-        "underlying": deployment.manifest.underlyings["ETH"],
-        "index": price,
-        "confidence": WAD,
-        "mark": price,
-        "stableIndex": price,
-        "timestamp": now,
-    }
+    speak(deployment, deployer, chain)
     assets = deployment.manifest.assets
-    rates = [(assets[symbol], WAD, WAD, now) for symbol in ("WETH", "USDT")]
-    deployment.market_data.post([spot], [], rates, [], sender=deployer)
     for symbol, amount in (("WETH", 10 * WAD), ("USDT", 5_000 * 10**6), ("USDC", 1_000 * 10**6)):
         token = deployment.tokens[symbol]
         token.mint(deployer, amount, sender=deployer)

@@ -101,7 +101,7 @@ def test_values_become_exact_integers(load):
         ("collaterals__WETH__token", "0x12", "WETH.token = 0x12: must be mock, or an address"),
         ("settlementToken__decimals", 25, "decimals = 25: must lie between 0 and 24"),
         ("settlementToken__symbol", "WETH", "WETH is cash, it cannot be collateral"),
-        ("marketData", MISTYPED, f"marketData = {MISTYPED}: must be feed, or an address"),
+        ("marketData", MISTYPED, f"marketData = {MISTYPED}: must be feed or hub, or an address"),
         ("governance__poster__members", [], "governance.poster.members"),
         ("scenarios__0__vol", -1, "scenarios of one move of volatility belong into one list"),
         ("scenarios__1__vol", 0, "scenarios must contain a fall of volatility"),
@@ -149,7 +149,7 @@ def test_absent_file_is_refused(tmp_path):
 def test_address_needs_no_quotes(tmp_path):
     text = DEFAULT_PATH.read_text(encoding="utf-8")
     path = tmp_path / "addresses.yaml"
-    path.write_text(text.replace("marketData: feed", f"marketData: {CHECKSUMMED}"))
+    path.write_text(text.replace("marketData: hub", f"marketData: {CHECKSUMMED}"))
     assert load_configuration(path).market_data == CHECKSUMMED
 
 
