@@ -139,9 +139,10 @@ class ChainlinkLike:
         # What was there before the path begins has long arrived.
         begun = int(times[0])
         tape = [Reading(begun, seen[0], seen[0] * self.deviation, begun)]
-        for time, price in zip(times.tolist(), seen, strict=True):
+        following = [*times[1:].tolist(), int(times[-1])]
+        for time, after, price in zip(times.tolist(), following, seen, strict=True):
             moved = abs(price / tape[-1].price - 1) >= self.deviation
-            if moved or time - begun >= self.heartbeat_seconds:
+            if moved or after - begun > self.heartbeat_seconds:
                 begun = time
                 arrival = time + self.latency_seconds
                 tape.append(Reading(arrival, price, price * self.deviation, arrival))
@@ -353,10 +354,14 @@ def names_of(path: Path) -> list[str]:
 
 
 def ticks(path: Path, name: str) -> tuple[_INT, _FLOAT]:
-    """Price between the snapshots of a path, every minute, on a straight line of its logarithm."""
+    """Price between the snapshots of a path, on a straight line of its logarithm.
+
+    Every minute, or sixty times between two snapshots if they are further apart than an hour.
+    """
     known = np.array([snapshot.time for snapshot in path])
     prices = np.array([true_price(snapshot, name) for snapshot in path])
-    regular = np.arange(known[0], known[-1] + 1, TICK_SECONDS)
+    spacing = int(np.diff(known).min()) if len(known) > 1 else TICK_SECONDS
+    regular = np.arange(known[0], known[-1] + 1, max(TICK_SECONDS, spacing // 60))
     times = np.union1d(known, regular)
     return times, np.exp(np.interp(times, known, np.log(prices)))
 

@@ -3,8 +3,9 @@
 Every trial takes a path, lets one fault hit a minority of the sources of one price, and runs the
 exact hub and risk model along it, beside a twin without the fault. At each step
 
-* attackers withdraw all the cash that the hub's prices let them, and may not get more than the true
-  prices would, beyond a bound;
+* attackers withdraw all the cash that the hub's prices let them, those that were there and others
+  who have just come with fresh collateral, and may not get more than true prices would let them,
+  beyond a bound;
 * an honest, hedged and leveraged account that is above its maintenance margin at true prices by a
   buffer may not become liquidatable.
 
@@ -12,10 +13,12 @@ Bound and buffer are stated in `Doubt`: as wrong as honest sources are at that m
 and round), a price may be. Whatever exceeds them is a loss, in USD.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import NamedTuple
+
+import numpy as np
 
 from oracle_mock import catalogue, faults, sources
 from oracle_mock.faults import Fault
@@ -50,8 +53,10 @@ from scripts._configuration import load_configuration
 # Ages beyond which answers do not count, by the venues' own rhythm.
 MAX_AGE = {ChainlinkLike: 3_900, PythLike: 300, SignedLike: 300}
 VENUES_OF_5 = (*sources.VENUES, ChainlinkLike(deviation=0.01), PythLike(exponent=-5, noise=4e-4))
+# Of how many sources, and which of them fail.
+MINORITIES = ((3, (1,)), (3, (2,)), (3, (3,)), (5, (1, 2)), (5, (2, 3)), (5, (1, 5)))
 BAND = 100
-FEED = b"feed"
+FEED, UPTIME = b"feed", 1
 FIXED = FeedParameters((), 0, WAD, WAD, WAD // 10, WAD // 100, 0, 0)
 MAX_MOVE, STABLE_RATE, MARK_BAND, CACHE_SECONDS = WAD // 10, 6 * WAD // 100, WAD // 50, 60
 GRACE_SECONDS = 600
@@ -66,7 +71,7 @@ class Adapter:
     def __init__(self, venue: sources.Venue) -> None:
         self.venue = venue
         self.reports = price_sources.Reports()
-        self._last = 0
+        self._last = self._pulled = 0
         self._read: Callable[[], price_sources.Reading] = lambda: self.reports.read(FEED)
 
     def read(self) -> Answer | None:
@@ -100,7 +105,8 @@ class Adapter:
             deviation = to_wad(self.venue.deviation)
             arguments = published.answer, published.updated_at, self.venue.decimals, deviation
             self._read = partial(price_sources.chainlink_read, *arguments)
-        else:
+        elif published.publish_time > self._pulled:  # the contract keeps the newest
+            self._pulled = published.publish_time
             self._read = partial(price_sources.pyth_read, *published)
 
 
@@ -121,7 +127,11 @@ class Uptime:
 
     def feed(self) -> UptimeFeed:
         """Feed as the clock reads it."""
-        return UptimeFeed(lambda: self.rounds[-1], lambda number: self.rounds[number - 1])
+
+        def read(number: int) -> UptimeRound | None:
+            return self.rounds[number - 1] if 0 < number <= len(self.rounds) else None
+
+        return UptimeFeed(UPTIME, lambda: self.rounds[-1], read)
 
 
 class Desk:
@@ -313,14 +323,25 @@ def withdrawable(a: Assessment, market: Market) -> int:
     return max(0, min(a.initial_equity - a.initial_margin, a.collateral_equity))
 
 
-def attackers(rules: Rules, first: Snapshot) -> dict[str, Holder]:
-    """Accounts that live off prices: borrowers against each collateral, and two with perpetuals."""
-    index = to_wad(first.markets[rules.subject.underlying].index)
-    units = 10**6 * WAD * WAD // index
+def borrowers(rules: Rules, now: Snapshot) -> dict[str, Holder]:
+    """Accounts that come at some moment with collateral bought for a million dollars of it each."""
+    index = to_wad(now.markets[rules.subject.underlying].index)
+    rate, dollar = (
+        to_wad(now.rates[token].value) for token in (rules.subject.token, rules.subject.cash_like)
+    )
     subject = rules.subject
     return {
-        "borrower": Holder(0, {subject.token: units}),
-        "cash-like borrower": Holder(0, {subject.cash_like: 10**6 * WAD}),
+        "borrower": Holder(0, {subject.token: 10**6 * WAD**3 // (index * rate)}),
+        "cash-like borrower": Holder(0, {subject.cash_like: 10**6 * WAD**2 // dollar}),
+    }
+
+
+def attackers(rules: Rules, first: Snapshot) -> dict[str, Holder]:
+    """Accounts that are there from the start: borrowers, and two with perpetuals."""
+    index = to_wad(first.markets[rules.subject.underlying].index)
+    units = 10**6 * WAD * WAD // index
+    return {
+        **borrowers(rules, first),
         "long": Holder(10**6 * WAD, {}, 2 * units, -2 * 10**6 * WAD),
         "short": Holder(10**6 * WAD, {}, -2 * units, 2 * 10**6 * WAD),
     }
@@ -484,10 +505,12 @@ def run(trial: Trial) -> Outcome:
         doubted = doubt(trial, twin, desk, step.truth)
         true, hub = rules.of_truth(step.truth), rules.of_hub(desk.hub, now)
         markets = true, rules.of_hub(twin.hub, now), hub
-        _attack(outcome, rules, crowd, step.truth, true, hub, doubted)
+        new = {f"new {who}": holder for who, holder in borrowers(rules, step.truth).items()}
+        _attack(outcome, rules, crowd | new, step.truth, true, hub, doubted)
         _spare(outcome, rules, hedger, step.truth, markets, doubted)
         alone = rules.of_source(desk, trial.fault.sources[0], now)
-        _fool(outcome, rules, naive, step.truth, true, alone, doubted)
+        new = borrowers(rules, step.truth).values()
+        _fool(outcome, rules, [*naive.values(), *new], step.truth, true, alone, doubted)
     return outcome
 
 
@@ -536,14 +559,14 @@ def _spare(
 def _fool(
     outcome: Outcome,
     rules: Rules,
-    crowd: dict[str, Holder],
+    crowd: Iterable[Holder],
     truth: Snapshot,
     true: Market,
     alone: Market,
     doubted: Doubt,
 ) -> None:
     """Let the attackers do the same where one source is taken at its word; count what it costs."""
-    for holder in crowd.values():
+    for holder in crowd:
         taken = withdrawable(holder.assess(rules, alone), alone)
         due = withdrawable(holder.assess(rules, true), true)
         holder.cash -= taken
@@ -554,15 +577,59 @@ def _fool(
 def trials(seed: int, paths: Sequence[str] = tuple(catalogue.PATHS)) -> Iterator[Trial]:
     """Every path with every fault on every price, a minority of its sources at a time."""
     for path in paths:
-        snapshots = _path(path, seed)
-        span = snapshots[-1].time - snapshots[0].time
-        start, end = snapshots[0].time + span // 4, snapshots[0].time + 3 * span // 4
         for kind in faults.KINDS:
-            names = subject_of(path).names if kind != faults.HALT else ("ETH",)
-            for name in dict.fromkeys(names):
-                minorities = {3: [(1,), (2,), (3,)], 5: [(1, 2), (2, 3), (1, 5)]}
-                if name.endswith(MARK):
-                    minorities = {3: [(1,)]}
-                for count, chosen in minorities.items():
-                    for numbers in chosen[: 1 if kind == faults.HALT else None]:
-                        yield Trial(path, seed, Fault(kind, name, start, end, numbers), count)
+            yield from _trials_of(path, kind, seed)
+
+
+def sample(seed: int) -> list[Trial]:
+    """One trial of every path and fault, its price and sources chosen by the seed."""
+    random = np.random.default_rng(seed)
+    chosen = []
+    for path in catalogue.PATHS:
+        for kind in faults.KINDS:
+            every = list(_trials_of(path, kind, seed))
+            chosen.append(every[random.integers(len(every))])
+    return chosen
+
+
+def _trials_of(path: str, kind: str, seed: int) -> Iterator[Trial]:
+    """Yield trials of one path and fault: the middle half of the path is faulty."""
+    snapshots = _path(path, seed)
+    span = snapshots[-1].time - snapshots[0].time
+    window = snapshots[0].time + span // 4, snapshots[0].time + 3 * span // 4
+    names = subject_of(path).names
+    if kind == faults.HALT:  # hits everything
+        yield Trial(path, seed, Fault(kind, names[0], *window), 3)
+        return
+    for name in names:
+        minorities = MINORITIES[:1] if name.endswith(MARK) else MINORITIES
+        for count, numbers in minorities:
+            yield Trial(path, seed, Fault(kind, name, *window, numbers), count)
+
+
+@dataclass
+class Tally:
+    """Sum of many trials; `worst` is the greatest share of a bound that was used."""
+
+    trials: int = 0
+    withdrawals: float = 0.0
+    losses: list[str] = field(default_factory=list)
+    naive: float = 0.0
+    worst: float = 0.0
+
+    def add(self, trial: Trial, outcome: Outcome) -> None:
+        """Count one more."""
+        self.trials += 1
+        self.withdrawals += outcome.withdrawn
+        self.naive += outcome.naive
+        self.worst = max(self.worst, outcome.reach)
+        self.losses += [f"{trial}: {loss}" for loss in outcome.losses]
+
+
+def campaign(chosen: Iterable[Trial], each: Callable[[Trial], None] = lambda _: None) -> Tally:
+    """Run trials one after the other; `each` is told before every one."""
+    tally = Tally()
+    for trial in chosen:
+        each(trial)
+        tally.add(trial, run(trial))
+    return tally
