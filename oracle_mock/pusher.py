@@ -179,7 +179,6 @@ class HubPusher:
         self.uptime, self.estimator = uptime, estimator
         self.reports = project.SignedReports.at(hub.REPORTS())
         self.refused: dict[str, int] = defaultdict(int)
-        self._uptime_round = 0
 
     def venues(self) -> dict[str, tuple[Venue, ...]]:
         """Venues behind the sources of every price, for `sources.broadcast`."""
@@ -208,13 +207,18 @@ class HubPusher:
             self._set_uptime(0, end)
 
     def begin(self, time: int) -> None:
-        """Say that the sequencer is up, before anything else."""
+        """Say that the sequencer is up, if nothing was ever said of it."""
         if self.uptime is not None:
-            self._set_uptime(0, time)
+            try:
+                self.uptime.latestRoundData()
+            except ContractLogicError:
+                self._set_uptime(0, time)
 
     def _set_uptime(self, answer: int, since: int) -> None:
-        self._uptime_round += 1
-        number = self._uptime_round
+        try:
+            number = self.uptime.latestRoundData()[0] + 1
+        except ContractLogicError:
+            number = 1
         self.uptime.setRound(number, answer, since, since, number, sender=self.sender)
 
     def _publish(

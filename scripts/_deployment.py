@@ -294,6 +294,8 @@ class _Run:
                 "deploy anew, with another --manifest"
             )
         if wanted == "hub":
+            if self.configuration.hub.sequencer not in (None, "mock"):
+                self._require_code("hub.sequencer", self.configuration.hub.sequencer)
             for name, rules in (
                 self.configuration.hub.feeds | self.configuration.hub.rates
             ).items():
@@ -498,12 +500,15 @@ class _Run:
     # Sending
     # ----------------------------------------------------------------------------------------------
 
-    def _deploy(self, name: str, *arguments: Any) -> None:
-        """Deploy a contract unless the manifest has it, and remember it at once."""
+    def _deploy(self, name: str, *arguments: Any, container: str = "") -> None:
+        """Deploy a contract unless the manifest has it, and remember it at once.
+
+        `container` is what the project calls it, if the manifest calls it otherwise.
+        """
         if name in self.manifest.contracts:
             self._require_code(name, self.manifest.contracts[name])
             return
-        instance = self.account.deploy(getattr(project, name), *arguments)
+        instance = self.account.deploy(getattr(project, container or name), *arguments)
         self.manifest.contracts[name] = instance.address
         self._save()
 

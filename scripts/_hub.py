@@ -20,6 +20,7 @@ COLLATERAL_FEEDS = 256
 # Like Pyth on a chain: `getPrice` of a mock refuses what is older. No source asks it.
 PYTH_VALID_SECONDS = 60
 MARK, RATE = "-mark", "-rate"
+SEQUENCER = "SequencerFeed"
 
 
 def mock_signers() -> list[Any]:
@@ -63,6 +64,8 @@ class HubSteps:
     def feeds(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Signers, sources and limits, once underlyings and collaterals have their ids."""
         yield "signers", self._set_signers
+        if self.hub.sequencer:
+            yield "sequencer feed", self._set_sequencer_feed
         c = self.run.configuration
         for symbol, underlying in c.underlyings.items():
             rules = self.hub.feeds[symbol]
@@ -85,6 +88,17 @@ class HubSteps:
         signers, threshold = reports.signers()
         if (list(signers), threshold) != (members, rules.threshold):
             self.run._call(reports, "setSigners", members, rules.threshold)
+
+    def _set_sequencer_feed(self) -> None:
+        """Let the clock of outages follow the uptime feed; a mock has decimals 0 as real ones."""
+        run, parameters = self.run, self.run._parameters
+        if self.hub.sequencer == "mock":
+            run._deploy(SEQUENCER, 0, "sequencer", container="MockAggregator")
+        else:
+            self.manifest.contracts[SEQUENCER] = self.hub.sequencer
+        wanted = (run._at(SEQUENCER), self.hub.grace_seconds)
+        if (parameters.sequencerFeed(), parameters.graceSeconds()) != wanted:
+            run._call(parameters, "setSequencerFeed", *wanted)
 
     def _set_surface(self, underlying: int) -> None:
         hub, wanted = self.run._instance("OracleHub"), self.hub.surface.struct()

@@ -32,6 +32,7 @@ def cli(check: bool, update: bool) -> None:
         figures = gas.measure((accounts[0], accounts[1], accounts[2]), step)
         if not (check or update):
             figures |= rates.rates(accounts[3], Path("out/fuzz"), step) | rates.errors(step)
+            figures |= rates.faults_on_paths(step)
     if check:
         sys.exit(compare(figures, json.loads(SNAPSHOT.read_text())))
     if update:

@@ -7,8 +7,10 @@ from pathlib import Path
 import ape
 import click
 from ape.cli import ConnectedProviderCommand
+from tqdm import tqdm
 
-from scripts.fuzzing import campaign, subjects
+from oracle_mock import catalogue
+from scripts.fuzzing import campaign, faults, subjects
 
 FOLDER = Path("out/fuzz")
 
@@ -21,8 +23,13 @@ FOLDER = Path("out/fuzz")
 @click.option(
     "--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kept case."
 )
-def cli(cases: int, seed: int | None, first: int, only: str, replay: Path | None) -> None:
+@click.option("--faults", "tries_faults", is_flag=True, help="Try faults on price paths instead.")
+def cli(
+    cases: int, seed: int | None, first: int, only: str, replay: Path | None, tries_faults: bool
+) -> None:
     """Compare contracts and exact model, outcome by outcome, value or error."""
+    if tries_faults:
+        sys.exit(try_faults(secrets.randbelow(2**32) if seed is None else seed, first, only))
     everything = subjects.deploy(ape.accounts.test_accounts[0])
     if replay:
         agree, text = campaign.replay(everything, replay)
@@ -51,3 +58,28 @@ def table(tallies: dict[str, campaign.Tally]) -> str:
             f"{len(tally.disagreements):>8}{rate:>10.0f}"
         )
     return "\n".join(lines)
+
+
+def try_faults(seed: int, first: int, only: str) -> int:
+    """Try every fault of a minority of sources on every path; return whether anything was lost."""
+    chosen = [t for t in faults.trials(seed) if t.path.startswith(only)][first:]
+    if not chosen:
+        names = ", ".join(catalogue.PATHS)
+        raise click.ClickException(f"no trial is left: paths are {names}, and --first is {first}")
+    bar = tqdm(chosen, unit="trial")
+    tally = faults.Tally()
+    try:
+        for trial in bar:
+            bar.set_description(f"{trial.path}, {trial.fault.kind}")
+            tally.add(trial, faults.run(trial))
+    except KeyboardInterrupt:
+        again = f"--faults --seed {seed} --first {first + tally.trials}"
+        click.echo(f"\nInterrupted. Go on with: ape run fuzz {again}", err=True)
+    click.echo(
+        f"seed {seed}: {tally.trials} faults on paths, {len(tally.losses)} losses; attackers took "
+        f"{tally.withdrawals:,.0f} USD that was theirs, at most {tally.worst:.0%} of a bound was "
+        f"used; one source taken at its word would have lost {tally.naive:,.0f} USD"
+    )
+    for loss in tally.losses:
+        click.echo(f"  {loss}")
+    return bool(tally.losses)

@@ -246,7 +246,8 @@ class Rules:
 
     def market(self, now: int, spot: tuple, rates: dict[str, tuple]) -> Market:
         """Market with the fields of `spot` and `collateralRate` given."""
-        spots = (Spot(self.id, self.underlying, *spot),)
+        ranges = (self.underlying.scan_range,) * 2
+        spots = (Spot(self.id, self.underlying, *spot, *ranges),)
         collaterals = tuple(
             Collateral(asset, parameters, *rates[token])
             for token, (asset, parameters) in self.collaterals.items()

@@ -16,7 +16,7 @@ from oracle_mock.paths import Path
 from oracle_mock.pusher import HubPusher, Pusher, from_now
 from oracle_mock.sources import MARK, RATE, Broadcast, Step
 from scripts._deployment import Deployment, DeploymentError
-from scripts._hub import mock_signers
+from scripts._hub import SEQUENCER, mock_signers
 
 WAD = 10**18
 
@@ -153,7 +153,9 @@ class Player:
         """Go on to the end; yields each step with the rows seen after it."""
         self._list_expiries()
         last = None
-        halts = list(self.published.halts)
+        halts = [halt for halt in self.published.halts if halt[1] > self._reached()]
+        if self.is_hub:
+            self.pusher.begin(chain.blocks.head.timestamp)
         single = None if self.is_hub else self._single()
         for place, step in enumerate(self.published.steps()):
             if place < self.progress.position:
@@ -175,6 +177,10 @@ class Player:
             self.progress.rows += rows
             self.progress.position = place + 1
             yield step, rows
+
+    def _reached(self) -> int:
+        """Time of the last step that is done; 0 before the first."""
+        return self.published.path[self.progress.position - 1].time if self.progress.position else 0
 
     def _count_refused(self) -> None:
         for what, times in self.pusher.refused.items():
@@ -288,8 +294,11 @@ def hub_pusher(deployment: Deployment, account: AccountAPI) -> HubPusher:
                     f"source {place} of {name} is a real feed, which only its owner can move: "
                     "deploy with `address: mock` to play with it"
                 )
+    uptime = manifest.contracts.get(SEQUENCER)
     return HubPusher(
-        *(deployment.market_data, manifest.feeds, manifest.sources, account, mock_signers())
+        *(deployment.market_data, manifest.feeds, manifest.sources, account, mock_signers()),
+        uptime=project.MockAggregator.at(uptime) if uptime else None,
+        estimator=deployment.volatility_estimator,
     )
 
 
