@@ -11,6 +11,8 @@ from ape.exceptions import ContractLogicError
 from ape.managers.chain import ChainManager
 from eth_abi import encode
 from eth_account.messages import encode_typed_data
+from eth_utils import keccak
+from web3.exceptions import ContractLogicError as Web3Error
 
 from oracle_mock.market import (
     Ids,
@@ -306,13 +308,26 @@ class HubPusher:
         self._attempt("surface", self.hub.postSurface, report)
 
     def _sample(self) -> None:
-        """Let the estimator take its sample; too early is no trouble."""
+        """Let the estimator take its sample when it is due."""
         if self.estimator is not None:
             self._attempt("sample", self.estimator.sample)
+            self.refused.pop("sample: SampleTooEarly", None)
 
     def _attempt(self, what: str, method: Any, *arguments: Any) -> None:
-        """Send what the chain may refuse, and count it if it does."""
+        """Send what the chain may refuse, if it does not; count it by its error if it does."""
+        contract = method.contract
+        call = {
+            "from": self.sender.address,
+            "to": contract.address,
+            "data": method.encode_input(*arguments),
+        }
         try:
+            self.sender.provider.web3.eth.call(call)
+        except Web3Error as error:
+            code = str(getattr(error, "data", ""))[:10]
+            names = {
+                keccak(text=e.selector).hex()[:8]: e.name for e in contract.contract_type.errors
+            }
+            self.refused[f"{what}: {names.get(code.removeprefix('0x'), code)}"] += 1
+        else:
             method(*arguments, sender=self.sender)
-        except ContractLogicError as error:
-            self.refused[f"{what}: {type(error).__name__}"] += 1

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ape import chain, networks, project
+from ape import accounts, chain, networks, project
 from ape.api import AccountAPI
 from ape.contracts import ContractInstance
-from ape.exceptions import ApeException
+from ape.exceptions import AccountsError, ApeException
 from ape.logging import LogLevel, logger
 from eth_utils import keccak
 from tqdm import tqdm
@@ -139,6 +139,23 @@ class Manifest:
 def manifest_path() -> Path:
     """Return where the manifest of the connected network is kept unless told otherwise."""
     return OUTPUT / f"{Manifest.of_chain().network.replace(':', '-')}.json"
+
+
+def choose_account(alias: str | None) -> AccountAPI:
+    """Return the account to send from: by alias, or the first test account of a local network."""
+    try:
+        if alias is not None:
+            return accounts.load(alias)
+    except (KeyError, AccountsError) as error:
+        known = ", ".join(accounts.aliases) or "none"
+        raise DeploymentError(
+            f"no account '{alias}'; known: {known}. `ape accounts import {alias}` adds one"
+        ) from error
+    if networks.provider.network.is_dev:
+        return accounts.test_accounts[0]
+    raise DeploymentError(
+        "name the account that deploys: --account ALIAS (see `ape accounts list`)"
+    )
 
 
 @dataclass

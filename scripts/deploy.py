@@ -3,36 +3,18 @@
 from pathlib import Path
 
 import click
-from ape import accounts, networks
-from ape.api import AccountAPI
+from ape import networks
 from ape.cli import ConnectedProviderCommand, network_option
-from ape.exceptions import AccountsError, ApeException
+from ape.exceptions import ApeException
 
 from scripts._configuration import DEFAULT_PATH, load_configuration
-from scripts._deployment import DeploymentError, deploy, manifest_path
+from scripts._deployment import DeploymentError, choose_account, deploy, manifest_path
 
 EPHEMERAL = """
 This chain was started by the command and has ended with it. For one that stays, start it in
 another terminal and name it:
   .tools/anvil --port 8545
   APE_FOUNDRY_HOST=http://127.0.0.1:8545 ape run deploy"""
-
-
-def choose_account(alias: str | None) -> AccountAPI:
-    """Return the account to send from: by alias, or the first test account of a local network."""
-    try:
-        if alias is not None:
-            return accounts.load(alias)
-    except (KeyError, AccountsError) as error:
-        known = ", ".join(accounts.aliases) or "none"
-        raise DeploymentError(
-            f"no account '{alias}'; known: {known}. `ape accounts import {alias}` adds one"
-        ) from error
-    if networks.provider.network.is_dev:
-        return accounts.test_accounts[0]
-    raise DeploymentError(
-        "name the account that deploys: --account ALIAS (see `ape accounts list`)"
-    )
 
 
 @click.command(cls=ConnectedProviderCommand)

@@ -1,6 +1,7 @@
 """Compare the contracts with the exact model on random cases: ``ape run fuzz``."""
 
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def try_faults(seed: int, first: int, only: str) -> int:
     if not chosen:
         names = ", ".join(catalogue.PATHS)
         raise click.ClickException(f"no trial is left: paths are {names}, and --first is {first}")
+    # `ape run` would end the command without a word.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     bar = tqdm(chosen, unit="trial")
     tally = faults.Tally()
     try:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import signal
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,13 @@ from ape.logging import LogLevel, logger
 from tqdm import tqdm
 
 from oracle_mock import catalogue, faults
-from scripts._deployment import Deployment, DeploymentError, Manifest, manifest_path
-from scripts.deploy import choose_account
+from scripts._deployment import (
+    Deployment,
+    DeploymentError,
+    Manifest,
+    choose_account,
+    manifest_path,
+)
 from scripts.playback import figure, record
 from scripts.playback.player import FaultPlan, Player, Progress, Settings, begin, catch_up
 
@@ -78,6 +84,8 @@ def listing() -> str:
 
 def play(player: Player, folder: Path) -> None:
     """Play to the end with a bar; keep the run if it is interrupted."""
+    # `ape run` would end the command without a word.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     progress = player.progress
     state = folder / "run.json"
     record.save(progress, state)
@@ -88,6 +96,7 @@ def play(player: Player, folder: Path) -> None:
             for step, rows in player.play():
                 bar.set_description("halted" if step.halted else _said(rows))
                 bar.update()
+                record.save(progress, state)
     except KeyboardInterrupt:
         record.save(progress, state)
         click.echo(
