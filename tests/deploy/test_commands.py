@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,14 +108,20 @@ def test_deploy_names_the_accounts_it_knows(run):
 
 
 def speak(deployment, deployer, chain):
-    """Let every mock feed of the deployment say a first price."""
+    """Let every mock feed of the deployment say a first price, ETH exactly 2,000 USD."""
     manifest = deployment.manifest
     pusher = HubPusher(
         *(deployment.market_data, manifest.feeds, manifest.sources, deployer, mock_signers()),
     )
-    path = from_now([catalogue.start()], chain)
+    start = catalogue.start()
+    ether = replace(start.markets["ETH"], index=2_000.0, mark=2_000.0, slices=())
+    path = from_now([start.with_market("ETH", ether)], chain)
+    exact = {
+        name: tuple(replace(v, noise=0.0) if hasattr(v, "noise") else v for v in venues)
+        for name, venues in pusher.venues().items()
+    }
     chain.pending_timestamp = path[0].time
-    pusher.push(next(sources.broadcast(path, 1, pusher.venues()).steps()))
+    pusher.push(next(sources.broadcast(path, 1, exact).steps()))
     assert not pusher.refused
 
 
