@@ -309,6 +309,8 @@ contract OracleHub is IOracleHub, AccessManaged {
             emit ObservationOutdated(feed, a.timestamp, last.timestamp);
             return;
         }
+        // What is seen during an outage counts for no settlement either.
+        if (CLOCK.isOutage()) o.disputed = true;
         _observations[feed] = o;
         _trails[feed].activeAt = uint40(activeTime);
         if (feed < COLLATERAL_FEEDS && last.price != 0) _advanceWindow(uint8(feed), last);

@@ -49,11 +49,13 @@ interface IOutageClock {
     /// @notice Takes in what the sequencer-uptime feed says; nothing without a feed. Never reverts.
     function syncSequencer() external;
 
-    /// @notice Seconds since the epoch less all outages.
+    /// @notice Seconds since the epoch less all outages, those of the sequencer as of the last
+    /// `syncSequencer`.
     /// @return Seconds of active time.
     function activeTime() external view returns (uint256);
 
-    /// @notice Whether an outage, or the grace after one of the sequencer, is on.
+    /// @notice Whether an outage, or the grace after one of the sequencer, is on; as `syncSequencer`
+    /// would find it now.
     /// @return True if prices must not be relied on.
     function isOutage() external view returns (bool);
 

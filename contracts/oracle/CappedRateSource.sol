@@ -15,8 +15,8 @@ import {FixedPoint} from "../math/FixedPoint.sol";
 /// @notice The rate counts up to a line that starts at a rate seen before and rises at `GROWTH`
 /// per year; whatever lies above it (a donation, a manipulated balance) is not counted. Rate and
 /// time of the start always move together, so a rate that grows within its bound is never cut. A
-/// rate that falls is passed on at once. Assumes that nobody can push the rate down for a moment:
-/// a snapshot would keep it.
+/// rate that falls is passed on at once, and the line stays where it was until the rate is back:
+/// what pushes it down for a moment changes nothing that lasts.
 contract CappedRateSource is IPriceSource {
     uint256 public constant SNAPSHOT_SECONDS = 1 days;
 
@@ -47,6 +47,9 @@ contract CappedRateSource is IPriceSource {
     /// @notice The rate is zero, or beyond 96 bits.
     error InvalidRate(uint256 rate);
 
+    /// @notice The rate is below where the line starts; it will start anew once the rate is back.
+    error RateBelowSnapshot(uint256 rate, uint256 ratio);
+
     /// @notice The line started less than a day ago.
     error SnapshotTooEarly(uint256 blockTimestamp, uint256 earliest);
 
@@ -66,7 +69,9 @@ contract CappedRateSource is IPriceSource {
     function snapshot() external {
         uint256 earliest = ratioAt + SNAPSHOT_SECONDS;
         if (block.timestamp < earliest) revert SnapshotTooEarly(block.timestamp, earliest);
-        _start(_cappedRate());
+        uint256 rate = _cappedRate();
+        if (rate < ratio) revert RateBelowSnapshot(rate, ratio);
+        _start(rate);
     }
 
     /// @inheritdoc IPriceSource

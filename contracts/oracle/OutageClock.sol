@@ -70,20 +70,9 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
 
     /// @inheritdoc IOutageClock
     function syncSequencer() external {
-        address feed = sequencerFeed;
-        if (feed == address(0)) return;
-        (bool ok, UptimeRound memory latest) =
-            _readRound(feed, abi.encodeCall(AggregatorV3Interface.latestRoundData, ()));
-        if (!ok) return;
         Outage memory o = _outage;
-        UptimeRound memory before;
-        if (o.missedOne(latest)) {
-            bytes memory call = abi.encodeCall(AggregatorV3Interface.getRoundData, (latest.id - 1));
-            (ok, before) = _readRound(feed, call);
-        }
         uint256 until = o.sequencerUntil;
-        if (latest.id == o.sequencerRound && latest.isDown == (until == Outages.LASTING)) return;
-        o.sync(latest, before);
+        if (!_takeIn(o)) return;
         _outage = o;
         if (o.sequencerUntil != until) {
             emit SequencerSynced(o.stoppedSeconds, o.outageFrom, o.sequencerUntil);
@@ -97,12 +86,33 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
 
     /// @inheritdoc IOutageClock
     function isOutage() external view returns (bool) {
-        return _outage.isOutage(graceSeconds, block.timestamp);
+        Outage memory o = _outage;
+        _takeIn(o);
+        return o.isOutage(graceSeconds, block.timestamp);
     }
 
     /// @inheritdoc IOutageClock
     function outage() external view returns (Outage memory) {
         return _outage;
+    }
+
+    /// @dev Brings a copy of the state up to what the uptime feed says.
+    /// @return changed Whether there was anything new.
+    function _takeIn(Outage memory o) private view returns (bool changed) {
+        address feed = sequencerFeed;
+        if (feed == address(0)) return false;
+        (bool ok, UptimeRound memory latest) =
+            _readRound(feed, abi.encodeCall(AggregatorV3Interface.latestRoundData, ()));
+        if (!ok) return false;
+        bool wasDown = o.sequencerUntil == Outages.LASTING;
+        if (latest.id == o.sequencerRound && latest.isDown == wasDown) return false;
+        UptimeRound memory before;
+        if (o.missedOne(latest)) {
+            bytes memory call = abi.encodeCall(AggregatorV3Interface.getRoundData, (latest.id - 1));
+            (, before) = _readRound(feed, call);
+        }
+        o.sync(latest, before);
+        return true;
     }
 
     /// @dev By hand, since `try` reverts where there is no code and where the answer is nonsense.

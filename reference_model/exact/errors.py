@@ -195,6 +195,10 @@ class InvalidRate(ModelError):
     parameters = ("rate",)
 
 
+class RateBelowSnapshot(ModelError):
+    """The rate is below where the line starts."""
+
+
 class SnapshotTooEarly(ModelError):
     parameters = ("block_timestamp", "earliest")
 

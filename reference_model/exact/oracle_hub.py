@@ -232,6 +232,8 @@ class OracleHub:
             self._emit("ObservationOutdated", feed, seen.timestamp, before.timestamp)
             return
         after = self._next(feed, parameters, before, seen, now)
+        if self.clock.is_outage(now):
+            after = after._replace(disputed=True)
         if feed < COLLATERAL_FEEDS and before is not None:
             self._settle(feed, before, now)
         self.state.observations[feed] = after

@@ -93,8 +93,8 @@ class OutageClock:
         return active_time(self.outage, now)
 
     def is_outage(self, now: int) -> bool:
-        """Whether prices must not be relied on at present."""
-        return is_outage(self.outage, now, self.grace_seconds)
+        """Whether prices must not be relied on at present, as a sync would find it."""
+        return is_outage(self._synced(now), now, self.grace_seconds)
 
     def declare_outage(self, now: int, seconds: int) -> None:
         """Stop the clock for a time, by the guardian.
@@ -134,37 +134,41 @@ class OutageClock:
 
     def sync_sequencer(self, now: int) -> None:
         """Take in what the feed says; never fails."""
-        latest = self.feed.latest() if self.feed else None
-        if latest is None or not 0 < latest.started_at <= now:
-            return
-        if latest.answer not in (SEQUENCER_UP, SEQUENCER_DOWN):
-            return
-        before = self.outage
-        if latest.answer == SEQUENCER_DOWN:
-            self._take_down(latest.started_at)
-        elif before.sequencer_until == FOREVER:
-            end = max(latest.started_at, before.outage_from)
-            self.outage = before._replace(sequencer_until=end)
-        elif 0 != before.sequencer_round < latest.round_id:
-            self._take_missed(latest)
-        after = self.outage
-        if after != before:
+        before, after = self.outage, self._synced(now)
+        if after._replace(sequencer_round=0) != before._replace(sequencer_round=0):
             values = after.stopped_seconds, after.outage_from, after.sequencer_until
             self.events.append(Event("SequencerSynced", values))
-        self.outage = after._replace(sequencer_round=latest.round_id)
+        self.outage = after
 
-    def _take_down(self, started_at: int) -> None:
-        """Stop the clock until the sequencer is up again; what is counted is not counted twice."""
-        if self.outage.sequencer_until != FOREVER:
-            start = max(started_at, until(self.outage))
-            self.outage = extend(self.outage, start)._replace(sequencer_until=FOREVER)
+    def _synced(self, now: int) -> Outage:
+        """State brought up to what the feed says."""
+        latest = self.feed.latest() if self.feed else None
+        if latest is None or not 0 < latest.started_at <= now:
+            return self.outage
+        if latest.answer not in (SEQUENCER_UP, SEQUENCER_DOWN):
+            return self.outage
+        state = self.outage
+        if latest.answer == SEQUENCER_DOWN:
+            state = _with_down(state, latest.started_at)
+        elif state.sequencer_until == FOREVER:
+            state = state._replace(sequencer_until=max(latest.started_at, state.outage_from))
+        elif 0 != state.sequencer_round < latest.round_id:
+            state = _with_missed(state, self.feed.get_round(latest.round_id - 1), latest)
+        return state._replace(sequencer_round=latest.round_id)
 
-    def _take_missed(self, latest: UptimeRound) -> None:
-        """Count an outage between two looks at the feed, if the round before `latest` was one."""
-        before = self.feed.get_round(latest.round_id - 1)
-        if before is None or before.answer != SEQUENCER_DOWN or before.started_at == 0:
-            return
-        start = max(before.started_at, until(self.outage))
-        if start < latest.started_at:
-            extended = extend(self.outage, start)
-            self.outage = extended._replace(sequencer_until=latest.started_at)
+
+def _with_down(state: Outage, started_at: int) -> Outage:
+    """Stop the clock until the sequencer is up again; what is counted is not counted twice."""
+    if state.sequencer_until == FOREVER:
+        return state
+    return extend(state, max(started_at, until(state)))._replace(sequencer_until=FOREVER)
+
+
+def _with_missed(state: Outage, before: UptimeRound | None, latest: UptimeRound) -> Outage:
+    """Count an outage between two looks at the feed, if the round before `latest` was one."""
+    if before is None or before.answer != SEQUENCER_DOWN or before.started_at == 0:
+        return state
+    start = max(before.started_at, until(state))
+    if start >= latest.started_at:
+        return state
+    return extend(state, start)._replace(sequencer_until=latest.started_at)

@@ -21,6 +21,7 @@ from reference_model.exact.errors import (
     NoReport,
     Panic,
     ReportAhead,
+    RateBelowSnapshot,
     SnapshotTooEarly,
 )
 from reference_model.types import DAY, WAD, YEAR
@@ -147,12 +148,15 @@ class CappedRate:
 
         Raises
         ------
-        InvalidRate, SnapshotTooEarly
+        InvalidRate, SnapshotTooEarly, RateBelowSnapshot
         """
         earliest = self.ratio_at + SNAPSHOT_SECONDS
         if now < earliest:
             raise SnapshotTooEarly(now, earliest)
-        self.ratio, self.ratio_at = self.read(rate, now).price, now
+        counted = self.read(rate, now).price
+        if counted < self.ratio:
+            raise RateBelowSnapshot(counted, self.ratio)
+        self.ratio, self.ratio_at = counted, now
 
 
 class Reports:

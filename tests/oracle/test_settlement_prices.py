@@ -81,6 +81,17 @@ def test_a_disputed_price_does_not_count(world, hub, expiry):
     assert at + WINDOW == expiry
 
 
+def test_what_is_seen_during_an_outage_does_not_count(world, hub, expiry):
+    cover(world, expiry, [P, P])
+    world.clock.setOutage(True, sender=world.actors.guardian)
+    observe(world, expiry - WINDOW + 600, 3 * P // 4)
+    world.clock.setOutage(False, sender=world.actors.guardian)
+    for after in (900, 1_200, 1_500, 1_800):
+        observe(world, expiry - WINDOW + after, P)
+    assert tuple(hub.trail(BTC))[1:] == (expiry, P * (WINDOW - 300), WINDOW - 300)
+    assert hub.settlementPrice(BTC, expiry) == P
+
+
 @pytest.mark.parametrize("covered, settles", [(899, False), (900, True)])
 def test_less_than_half_of_the_window_settles_nothing(world, hub, expiry, covered, settles):
     observe(world, expiry - covered, P)

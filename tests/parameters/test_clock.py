@@ -104,6 +104,18 @@ def test_a_sequencer_outage_counts_from_its_start_to_its_end(parameters, sequenc
     assert not sync(parameters, actors).decode_logs(parameters.SequencerSynced)
 
 
+def test_the_first_transaction_after_an_outage_finds_it(parameters, sequencer, actors, chain):
+    """Nobody has synced, and yet nobody can act on prices of before the outage."""
+    sync(parameters, actors)
+    chain.mine(deltatime=DAY)
+    sequencer(DOWN, ago=50)
+    assert parameters.isOutage()
+    up = sequencer(UP)
+    assert parameters.isOutage()
+    chain.mine(timestamp=up + GRACE)
+    assert not parameters.isOutage()
+
+
 def test_overlapping_outages_count_once(parameters, sequencer, actors, chain):
     start = parameters.declareOutage(HOUR, sender=actors.guardian).timestamp
     chain.mine(timestamp=start + 600)
