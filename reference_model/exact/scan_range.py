@@ -72,18 +72,3 @@ def ranges(
 def aim(multiplier: int, deviation: int) -> int:
     """Range to go to: `multiplier` standard deviations of a day."""
     return min(mul_up(multiplier, deviation), MAX_TARGET)
-
-
-def charge(ranges_: Ranges, initial_factor: int, loss: int) -> int:
-    """What the initial requirement adds for the range to come; Up.
-
-    Parameters
-    ----------
-    ranges_ : Ranges
-    initial_factor : int
-        Factor φ_IM, WAD.
-    loss : int
-        Worst loss of the underlying at the current range, USD WAD.
-    """
-    ahead = divide_up(ranges_.initial * WAD, ranges_.current) - WAD
-    return mul_up(mul_up(initial_factor, ahead), loss)

@@ -30,12 +30,6 @@ def ranges(start, target, low, high, elapsed_seconds, rise_rate, fall_rate):
     return current, np.maximum(current, np.clip(target, low, high))
 
 
-def charge(current, initial, initial_factor, loss):
-    """What the initial requirement adds for the range to come: ``φ_IM·(R_init/R − 1)·W``, USD."""
-    ratio = np.asarray(initial, float) / current
-    return initial_factor * (ratio - 1) * loss
-
-
 def tolerance(value):
     """How far integers may be from `moved`: exponent up to 40 in both layers, and two wei.
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_model.exact import ramp, scan_range
-from reference_model.exact.scan_range import Movement, Ranges
+from reference_model.exact import charges, ramp, scan_range
+from reference_model.exact.scan_range import Movement
 from reference_model.ideal import ramp as ideal_ramp
 from reference_model.ideal import scan_range as ideal_range
 from reference_model.types import DAY, WAD
@@ -67,8 +67,8 @@ def test_the_initial_requirement_rises_at_once_and_maintenance_follows():
     # ln 2 / 0.25 per hour: within two hours and 47 minutes maintenance is there too.
     assert scan_range.ranges(movement, LOW, HIGH, 9_900, RISE, FALL).current < 2 * LOW
     assert scan_range.ranges(movement, LOW, HIGH, 9_990, RISE, FALL) == (2 * LOW, 2 * LOW)
-    assert scan_range.charge(at_once, WAD, 100 * WAD) == 100 * WAD
-    assert scan_range.charge(Ranges(LOW, LOW), WAD, 100 * WAD) == 0
+    assert charges.scan_range(100 * WAD, *at_once, WAD) == 100 * WAD
+    assert charges.scan_range(100 * WAD, LOW, LOW, WAD) == 0
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,6 @@ def test_both_layers_agree_on_ranges():
     result = ideal_range.ranges(start, target, LOW / WAD, HIGH / WAD, elapsed, rise, fall)
     for each, mine in zip(result, expected.T, strict=True):
         assert np.all(np.abs(mine - each) <= ideal_range.tolerance(each))
-    exact_charge = [
-        scan_range.charge(Ranges(int(c), int(i)), WAD, 10**6 * WAD) for c, i in expected * WAD
-    ]
-    charges = ideal_range.charge(*result, 1.0, 10**6)
-    assert np.array(exact_charge, float) / WAD == pytest.approx(charges, abs=1e-6)
 
 
 values = st.integers(-(2**127), 2**127)
