@@ -5,8 +5,8 @@ Covariances are per year, X40; returns are logarithms, X64; times are seconds of
 Source: specification, Market data, section 7.
 """
 
-from reference_model.exact.fixed_point import clamp, sqrt
-from reference_model.exact.transcendental import exp_x64, ln_ratio_x64
+from reference_model.exact.fixed_point import clamp, div_to_zero, sqrt
+from reference_model.exact.transcendental import exp_x64
 from reference_model.types import DAY, WAD, YEAR
 
 ONE_X64 = 2**64
@@ -26,9 +26,15 @@ def bound_x64(variance_x40: int, elapsed_seconds: int, max_deviation: int) -> in
     return max_deviation * deviation_x64 // WAD
 
 
-def bounded_return_x64(price: int, anchor: int, bound: int) -> int:
-    """``ln(price/anchor)``, cut to ±bound."""
-    return clamp(ln_ratio_x64(price, anchor), -bound, bound)
+def winsorised(return_x64: int, variance_x40: int, max_deviation: int, elapsed_seconds: int) -> int:
+    """Return a return cut to its bound, either way."""
+    bound = bound_x64(variance_x40, elapsed_seconds, max_deviation)
+    return clamp(return_x64, -bound, bound)
+
+
+def weight_x64(elapsed_seconds: int, decay_seconds: int) -> int:
+    """Weight of what happened in that time: ``1 − e^(−Δ/τ)``; X64."""
+    return ONE_X64 - exp_x64(-(elapsed_seconds * ONE_X64 // decay_seconds))
 
 
 def update(
@@ -42,9 +48,9 @@ def update(
 
     Formula: ``c + w·(x − c)`` with ``w = 1 − e^(−Δ/τ)`` and ``x = r_i·r_j·YEAR/Δ``, floors.
     """
-    weight_x64 = ONE_X64 - exp_x64(-(elapsed_seconds * ONE_X64 // decay_seconds))
+    weight = weight_x64(elapsed_seconds, decay_seconds)
     sample_x40 = return_i_x64 * return_j_x64 * YEAR // (elapsed_seconds << 88)
-    updated = covariance_x40 + (weight_x64 * (sample_x40 - covariance_x40) >> 64)
+    updated = covariance_x40 + (weight * (sample_x40 - covariance_x40) >> 64)
     return clamp(updated, -MAX_COVARIANCE_X40, MAX_COVARIANCE_X40)
 
 
@@ -59,3 +65,8 @@ def update_variance(
 def daily_deviation(variance_x40: int) -> int:
     """Standard deviation of a day's return; WAD, Down."""
     return sqrt((variance_x40 << 88) * DAY // YEAR) * WAD // ONE_X64
+
+
+def correlation(covariance_x40: int, v_i_x40: int, v_j_x40: int) -> int:
+    """Correlation of two variances and their covariance; WAD in [−1, 1], ToZero."""
+    return clamp(div_to_zero(covariance_x40, sqrt(v_i_x40 * v_j_x40)), -WAD, WAD)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact.black76 import unit_call
+from reference_model.exact.ramp import value_at
 from reference_model.exact.scenario_kernel import (
     MAX_DEVIATION,
     Place,
@@ -113,14 +114,9 @@ def in_force(market: Market) -> tuple[Scenario, ...]:
     if not market.former_weights:
         return market.scenarios
     return tuple(
-        goal._replace(weight_ppm=_between(start, goal.weight_ppm, market.progress))
+        goal._replace(weight_ppm=value_at(start, goal.weight_ppm, market.progress))
         for start, goal in zip(market.former_weights, market.scenarios, strict=True)
     )
-
-
-def _between(start: int, goal: int, progress: int) -> int:
-    passed = abs(goal - start) * progress // WAD
-    return start + sign(goal - start) * passed
 
 
 @lru_cache(maxsize=256)

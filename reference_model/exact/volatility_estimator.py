@@ -18,8 +18,8 @@ from reference_model.exact.errors import (
     SampleTooEarly,
 )
 from reference_model.exact.events import Event
-from reference_model.exact.fixed_point import clamp, div_to_zero, sqrt
 from reference_model.exact.parameters import require_in_range
+from reference_model.exact.transcendental import ln_ratio_x64
 from reference_model.types import DAY, WAD, YEAR
 
 MAX_UNDERLYINGS = 8
@@ -158,8 +158,10 @@ class VolatilityEstimator:
             return None
         elapsed = active - anchor.active_at
         variance = self._variance_x40(place)
-        bound = ewma.bound_x64(variance, elapsed, self.parameters.max_deviation)
-        return _Return(elapsed, ewma.bounded_return_x64(price, anchor.price, bound))
+        moved = ln_ratio_x64(price, anchor.price)
+        return _Return(
+            elapsed, ewma.winsorised(moved, variance, self.parameters.max_deviation, elapsed)
+        )
 
     def _updated(self, is_variance: bool, covariance: int, of_i: _Return, of_j: _Return) -> int:
         """Covariance after two returns; as it was if they are of different lengths."""
@@ -190,8 +192,8 @@ class VolatilityEstimator:
 
     def correlation(self, u: int, v: int) -> int:
         """Correlation of two underlyings; WAD in [−1, 1], ToZero."""
-        root = sqrt(self._covariance_x40(u, u) * self._covariance_x40(v, v))
-        return clamp(div_to_zero(self._covariance_x40(u, v), root), -WAD, WAD)
+        variances = self._covariance_x40(u, u), self._covariance_x40(v, v)
+        return ewma.correlation(self._covariance_x40(u, v), *variances)
 
     def packed_covariances(self) -> tuple[int, ...]:
         """Covariances X40 of all 36 pairs of places, row i, j ≥ i."""

@@ -5,12 +5,17 @@ from random import Random
 from reference_model.cases import around, drawn, log_uniform
 from reference_model.exact import (
     aggregation,
+    ewma,
     fixed_point,
+    outage_clock,
+    ramp,
+    scan_range,
     settlement_window,
     stable_price,
     surface_checks,
 )
 from reference_model.exact.aggregation import Answer
+from reference_model.exact.outage_clock import FOREVER, Outage, OutageClock, UptimeFeed, UptimeRound
 from reference_model.exact.settlement_window import Window
 from reference_model.exact.surface_checks import PostedSlice, SurfaceParameters
 from reference_model.types import DAY, WAD
@@ -89,6 +94,35 @@ def successors(rng: Random) -> tuple[int, ...]:
     return rng.randint(1, 255), NOW, old, new, old_ratio, new_ratio, *bounds
 
 
+def outage(rng: Random) -> tuple[int, ...]:
+    """State of a clock that came about, all its outages begun by NOW."""
+    start = NOW - drawn(rng, 0, 2 * DAY, DAY)
+    declared = rng.choice((0, start + drawn(rng, 1, DAY), NOW, NOW + drawn(rng, 0, DAY)))
+    sequencer = rng.choice((0, start + drawn(rng, 0, NOW - start), FOREVER))
+    if max(declared, sequencer) < start:
+        start = max(declared, sequencer)
+    return drawn(rng, 0, start), start, declared, sequencer, rng.choice((0, 7, 2**80 - 3))
+
+
+def later(rng: Random) -> int:
+    """Time from NOW on, often that of an end."""
+    return NOW + drawn(rng, 0, 3 * DAY, DAY)
+
+
+def rounds(rng: Random) -> tuple[int, ...]:
+    """Latest round and the one before, as the clock has read them."""
+    latest = NOW - drawn(rng, 0, DAY)
+    before = rng.choice((0, latest - drawn(rng, 0, DAY)))
+    number = rng.choice((6, 7, 8, 2**80 - 2))
+    return number, rng.randrange(2), latest, number - 1, rng.randrange(2), before
+
+
+def way(rng: Random) -> tuple[int, int]:
+    """Part of a ramp's time, and the whole."""
+    whole = drawn(rng, 1, 30 * DAY, HOUR)
+    return drawn(rng, 0, whole), whole
+
+
 def _shifted(rng: Random, svi: int) -> int:
     """Slice whose lowest field, the variance itself, is a little more."""
     variance = svi % 2**63
@@ -140,6 +174,30 @@ def require_bounded_change(
     return ()
 
 
+def pack(state: Outage) -> int:
+    """State of a clock as the harness packs it."""
+    return sum(field << 40 * place for place, field in enumerate(state))
+
+
+def declare(*words: int) -> int:
+    """State after a declaration."""
+    clock = OutageClock()
+    clock.outage = Outage(*words[:5])
+    clock.declare_outage(*words[5:])
+    return pack(clock.outage)
+
+
+def sync(*words: int) -> int:
+    """State after the uptime feed was read."""
+    clock = OutageClock()
+    clock.outage = Outage(*words[:5])
+    latest, before = UptimeRound(*words[5:8]), UptimeRound(*words[8:])
+    # A round before that began at 0 could not be read.
+    clock.feed = UptimeFeed(0, lambda: latest, lambda _: before if before.started_at else None)
+    clock.sync_sequencer(NOW)
+    return pack(clock.outage)
+
+
 HUB = (
     Formula("aggregate(uint256,uint256[5],uint256[5],uint256[5])", (answers,), aggregate),
     Formula("step(uint256,uint256,uint256,uint256)",
@@ -151,4 +209,37 @@ HUB = (
             surface_checks.forward),
     Formula("requireBoundedChange(uint8,uint32,uint256,uint256,uint256,uint256,(uint64,uint64,uint32))",
             (successors,), require_bounded_change),
+)  # fmt: skip
+
+variance = between(ewma.MIN_VARIANCE_X40, 2**63 - 1, 2**40)
+span = between(1, 2**32, HOUR, DAY)
+decay = between(DAY, 365 * DAY)
+a_return = signed(magnitude(2**66))
+hourly = between(WAD // 10_000, 2 * WAD)
+OUTAGE = "(uint40,uint40,uint40,uint40,uint80)"
+ROUND = "(uint80,bool,uint40)"
+
+PARAMETERS = (
+    Formula(f"activeTime({OUTAGE},uint256)", (outage, later),
+            lambda *a: outage_clock.active_time(Outage(*a[:5]), a[5])),
+    Formula(f"isOutage({OUTAGE},uint256,uint256)", (outage, between(0, DAY), later),
+            lambda *a: outage_clock.is_outage(Outage(*a[:5]), a[6], a[5])),
+    Formula(f"declare({OUTAGE},uint256,uint256)", (outage, later, between(0, DAY + 1)), declare),
+    Formula(f"sync({OUTAGE},{ROUND},{ROUND})", (outage, rounds), sync),
+    Formula("between(uint256,uint256,uint256,uint256)", (magnitude(2**128 - 1),) * 2 + (way,),
+            lambda before, after, part, whole: ramp.value(before, after, 0, whole, part)),
+    Formula("moved(uint256,uint256,uint256,uint256,uint256)",
+            (between(WAD // 1_000, WAD), magnitude(2**63), between(0, 20 * DAY, 10 * DAY), hourly,
+             hourly),
+            scan_range.moved),
+    Formula("target(uint256,uint256)", (between(0, 20 * WAD), magnitude(2**128)), scan_range.aim),
+    Formula("winsorised(int256,int256,uint256,uint256)",
+            (a_return, variance, between(2 * WAD, 20 * WAD), span), ewma.winsorised),
+    Formula("weightX64(uint256,uint256)", (span, decay), ewma.weight_x64),
+    Formula("updated(int256,int256,int256,uint256,uint256)",
+            (signed(variance), a_return, a_return, span, decay), ewma.update),
+    Formula("dailyDeviation(int256)", (variance,), ewma.daily_deviation),
+    Formula("varianceOf(uint256)", (between(WAD // 20, 5 * WAD),), ewma.variance_of),
+    Formula("correlation(int256,int256,int256)", (signed(magnitude(2**63 - 1)), variance, variance),
+            ewma.correlation),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from ape.api import AccountAPI
 
 from scripts.fuzzing.campaign import Subject
 from scripts.fuzzing.formulas import LEDGER, MATHEMATICS, FormulaSubject
-from scripts.fuzzing.market_data import HUB
+from scripts.fuzzing.market_data import HUB, PARAMETERS
 from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios
 
 FORMULA_WEIGHT = 0.85
@@ -29,11 +29,13 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
     ledger = account.deploy(ape.project.LedgerHarness)
     portfolios = account.deploy(ape.project.PortfolioHarness)
     hub = account.deploy(ape.project.OracleHarness)
-    share = FORMULA_WEIGHT / (len(MATHEMATICS) + len(LEDGER) + len(HUB))
+    parameters = account.deploy(ape.project.RiskParameterHarness)
+    share = FORMULA_WEIGHT / (len(MATHEMATICS) + len(LEDGER) + len(HUB) + len(PARAMETERS))
     subjects: list[Subject] = [
         *(FormulaSubject(mathematics, formula, share) for formula in MATHEMATICS),
         *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
         *(FormulaSubject(hub, formula, share) for formula in HUB),
+        *(FormulaSubject(parameters, formula, share) for formula in PARAMETERS),
         Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.8, full=False),
         Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.2, full=True),
     ]

@@ -30,8 +30,7 @@ START = 1_770_000_000
 
 def observe(variance, shown_x64, elapsed, decay=DECAY, deviation=DEVIATION):
     """Variance after a return that somebody shows."""
-    bound = ewma.bound_x64(variance, elapsed, deviation)
-    cut = max(-bound, min(shown_x64, bound))
+    cut = ewma.winsorised(shown_x64, variance, deviation, elapsed)
     return ewma.update_variance(variance, cut, elapsed, decay)
 
 
