@@ -23,6 +23,8 @@ from scripts.fuzzing.formulas import (
     Formula,
     between,
     fraction,
+    magnitude,
+    signed,
     surface,
 )
 
