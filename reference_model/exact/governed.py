@@ -119,8 +119,8 @@ class GovernedParameters:
         """
         ranges_of.require_global(new)
         old = self.global_parameters(now)
-        self._global = self._ramp(now, self._global, new, "global")
         self._emit("GlobalParametersSet", old, new)
+        self._global = self._ramp(now, self._global, new, "global")
 
     def set_underlying_parameters(
         self, now: int, underlying: int, new: UnderlyingParameters
@@ -142,8 +142,8 @@ class GovernedParameters:
         old = self.underlying_parameters(now, underlying)
         if new.scan_multiplier == 0 and underlying in self.movements:
             self._move(now, underlying, 0)
-        self._underlyings[underlying] = self._ramp(now, known, new, "underlying", underlying)
         self._emit("UnderlyingParametersSet", underlying, old, new)
+        self._underlyings[underlying] = self._ramp(now, known, new, "underlying", underlying)
 
     def halt_increases(self, now: int, underlying: int) -> None:
         """Let trades in an underlying reduce positions only, by the guardian, at once.
@@ -174,8 +174,8 @@ class GovernedParameters:
             if current != proposed:
                 raise FixedOnceListed(name, current, proposed)
         old = self.collateral_parameters(now, asset)
-        self._collaterals[asset] = self._ramp(now, known, new, "collateral", asset)
         self._emit("CollateralParametersSet", asset, old, new)
+        self._collaterals[asset] = self._ramp(now, known, new, "collateral", asset)
 
     def set_decorrelation(self, now: int, group: int, decorrelation: int) -> None:
         """Ramp the weight of a risk group; the ramp of all groups begins anew.
@@ -188,8 +188,8 @@ class GovernedParameters:
         after = self._decorrelations.after
         new = (*after[:group], decorrelation, *after[group + 1 :])
         old = self.decorrelations(now)[group]
-        self._decorrelations = self._ramp(now, self._decorrelations, new, "decorrelations")
         self._emit("DecorrelationSet", group, old, decorrelation)
+        self._decorrelations = self._ramp(now, self._decorrelations, new, "decorrelations")
 
     def set_scenarios(self, now: int, new: Sequence[Scenario]) -> None:
         """Ramp to other weights: from that in force of the same moves, or from 0.
@@ -206,10 +206,10 @@ class GovernedParameters:
         before = tuple(in_force.get(scenario[:2], 0) for scenario in new)
         pairs = zip(new, before, strict=True)
         require_sides([scenario._replace(weight_ppm=weight) for scenario, weight in pairs])
+        self._emit("ScenariosSet", old, tuple(new))
         weights = tuple(scenario.weight_ppm for scenario in new)
         self._moves = tuple(scenario[:2] for scenario in new)
         self._weights = Ramp(before, weights, *self._begin(now, "scenarios", 0))
-        self._emit("ScenariosSet", old, tuple(new))
 
     def move_scan_range(self, now: int, underlying: int, deviation: int) -> None:
         """Let a scan range that moves go to a multiple of the daily deviation (WAD)."""

@@ -176,6 +176,8 @@ class OracleHub:
             raise FixedOnceListed("fixed", int(known.is_fixed), int(parameters.is_fixed))
         if known is not None and known.is_fixed and known.min_price != parameters.min_price:
             raise FixedOnceListed("minPrice", known.min_price, parameters.min_price)
+        if known is not None and known.is_fixed and known.min_price != parameters.min_price:
+            raise FixedOnceListed("minPrice", known.min_price, parameters.min_price)
         self.state.feeds[feed] = parameters
         self._emit("FeedSet", feed, known, parameters)
 

@@ -70,6 +70,11 @@ def extend(outage: Outage, start: int) -> Outage:
     return outage._replace(stopped_seconds=stopped, outage_from=start)
 
 
+def declared(outage: Outage, now: int, seconds: int) -> Outage:
+    """State after an outage was declared from now on."""
+    return extend(outage, now)._replace(declared_until=now + seconds)
+
+
 class OutageClock:
     """The clock with its feed.
 
@@ -108,7 +113,7 @@ class OutageClock:
         earliest = self.outage.declared_until + DAY
         if self.outage.declared_until and now < earliest:
             raise OutageTooSoon(now, earliest)
-        self.outage = extend(self.outage, now)._replace(declared_until=now + seconds)
+        self.outage = declared(self.outage, now, seconds)
         self.events.append(Event("OutageDeclared", (now, now + seconds)))
 
     def end_outage(self, now: int) -> None:

@@ -12,6 +12,7 @@ from scripts.fuzzing import campaign, formulas, market_data, subjects
 from scripts.fuzzing.formulas import FormulaSubject
 from scripts.fuzzing.portfolios import Portfolios
 
+MARKET_DATA = market_data.HUB + market_data.PARAMETERS
 SEED = 20_261_121
 ONE = 2**64
 
@@ -111,12 +112,27 @@ WRONG = {
     "advance": lambda *a: market_data.advance(*a[:5], min(a[5], a[4] + 599)),
     "decayed": lambda svi, posted, expiry, now: market_data.decayed(svi, posted, expiry, posted),
     "forward": lambda index, ratio: max(1, min(fp.mul_up(index, ratio), 2**96 - 1)),
+    "activeTime": lambda *a: a[5] - a[0],
+    "isOutage": lambda *a: int(a[6] < max(a[2], a[3]) + a[5]),
+    "declare": lambda *a: market_data.declare(*a[:5], a[5], a[6] + 1),
+    "sync": lambda *a: market_data.sync(*a[:8], a[8], 0, *a[10:]),
+    "between": lambda before, after, part, whole: before + (after - before) * part // whole,
+    "moved": lambda start, goal, dt, rise, fall: market_data.scan_range.moved(
+        start, goal, dt, fall, rise
+    ),
+    "target": fp.mul_down,
+    "winsorised": lambda value, *a: abs(market_data.ewma.winsorised(value, *a)),
+    "weightX64": lambda span, decay: ONE - market_data.ewma.weight_x64(span, decay),
+    "updated": lambda c, a, b, *rest: market_data.ewma.update(c, a, a, *rest),
+    "dailyDeviation": off_by_one(market_data.ewma.daily_deviation),
+    "varianceOf": off_by_one(market_data.ewma.variance_of),
+    "correlation": lambda c, v, w: fp.clamp(c * 10**18 // fp.sqrt(v * w), -(10**18), 10**18),
     "requireBoundedChange": lambda *a: market_data.require_bounded_change(*a[:6], 2 * a[6], *a[7:]),
 }
 
 
 @pytest.mark.parametrize(
-    "name", [formula.name for formula in formulas.MATHEMATICS + formulas.LEDGER + market_data.HUB]
+    "name", [formula.name for formula in formulas.MATHEMATICS + formulas.LEDGER + MARKET_DATA]
 )
 def test_a_wrong_twin_of_a_formula_is_caught(everything, tmp_path, name):
     right = next(s for s in everything if s.name == f"formula.{name}")

@@ -278,6 +278,7 @@ def set_feed(choose: Chooser, world: World) -> list[Action]:
         {"mark_band": choose.item((0, WAD // 5, WAD // 5 + 1))},
         {"cache_seconds": choose.item((0, 30, 60, HOUR, HOUR + 1))},
         {"max_price": near(choose, p.min_price * 10_000)},
+        {"min_price": 2 * WAD, "max_price": 2 * WAD},
         {"min_price": choose.item((0, 1, p.max_price, p.max_price + 1))},
         {"max_price": choose.item((p.min_price, 2**95 - 1, 2**95))},
         {"mark_source": FeedSource(world.puppets[-1], choose.item((0, 600, DAY + 1)))},
