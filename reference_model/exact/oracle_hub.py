@@ -260,7 +260,8 @@ class OracleHub:
             elapsed = clamp(active - before.active_at, 0, stable_price.MAX_STEP_SECONDS)
             rate = parameters.stable_rate
             stable = stable_price.step(before.stable_price, before.price, elapsed, rate)
-        confidence, disputed = min(seen.confidence, price), price != seen.price
+        confidence = min(seen.confidence, price)
+        disputed = price != seen.price or self.clock.is_outage(now)
         mark = _mark(parameters, price, now) if feed < COLLATERAL_FEEDS else price
         return Observation(
             price, confidence, seen.timestamp, disputed, stable, mark, now, active

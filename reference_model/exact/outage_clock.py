@@ -94,7 +94,7 @@ class OutageClock:
         self.grace_seconds = 0
 
     def active_time(self, now: int) -> int:
-        """Seconds of active time at present."""
+        """Seconds of active time at present, as last synced."""
         return active_time(self.outage, now)
 
     def is_outage(self, now: int) -> bool:
@@ -139,41 +139,40 @@ class OutageClock:
 
     def sync_sequencer(self, now: int) -> None:
         """Take in what the feed says; never fails."""
-        before, after = self.outage, self._synced(now)
-        if after._replace(sequencer_round=0) != before._replace(sequencer_round=0):
-            values = after.stopped_seconds, after.outage_from, after.sequencer_until
-            self.events.append(Event("SequencerSynced", values))
-        self.outage = after
+        before, self.outage = self.outage, self._synced(now)
+        stopped, start, _, end, _ = self.outage
+        if self.outage[:4] != before[:4]:
+            self.events.append(Event("SequencerSynced", (stopped, start, end)))
 
     def _synced(self, now: int) -> Outage:
-        """State brought up to what the feed says."""
+        """State that a sync leaves now."""
         latest = self.feed.latest() if self.feed else None
         if latest is None or not 0 < latest.started_at <= now:
             return self.outage
         if latest.answer not in (SEQUENCER_UP, SEQUENCER_DOWN):
             return self.outage
-        state = self.outage
+        after = self.outage
         if latest.answer == SEQUENCER_DOWN:
-            state = _with_down(state, latest.started_at)
-        elif state.sequencer_until == FOREVER:
-            state = state._replace(sequencer_until=max(latest.started_at, state.outage_from))
-        elif 0 != state.sequencer_round < latest.round_id:
-            state = _with_missed(state, self.feed.get_round(latest.round_id - 1), latest)
-        return state._replace(sequencer_round=latest.round_id)
+            after = _taken_down(after, latest.started_at)
+        elif after.sequencer_until == FOREVER:
+            after = after._replace(sequencer_until=max(latest.started_at, after.outage_from))
+        elif 0 != after.sequencer_round < latest.round_id:
+            before = self.feed.get_round(latest.round_id - 1)
+            after = _with_missed(after, before, latest.started_at)
+        return after._replace(sequencer_round=latest.round_id)
 
 
-def _with_down(state: Outage, started_at: int) -> Outage:
+def _taken_down(outage: Outage, started_at: int) -> Outage:
     """Stop the clock until the sequencer is up again; what is counted is not counted twice."""
-    if state.sequencer_until == FOREVER:
-        return state
-    return extend(state, max(started_at, until(state)))._replace(sequencer_until=FOREVER)
+    if outage.sequencer_until == FOREVER:
+        return outage
+    start = max(started_at, until(outage))
+    return extend(outage, start)._replace(sequencer_until=FOREVER)
 
 
-def _with_missed(state: Outage, before: UptimeRound | None, latest: UptimeRound) -> Outage:
-    """Count an outage between two looks at the feed, if the round before `latest` was one."""
-    if before is None or before.answer != SEQUENCER_DOWN or before.started_at == 0:
-        return state
-    start = max(before.started_at, until(state))
-    if start >= latest.started_at:
-        return state
-    return extend(state, start)._replace(sequencer_until=latest.started_at)
+def _with_missed(outage: Outage, before: UptimeRound | None, end: int) -> Outage:
+    """Count an outage between two looks at the feed, if the round before the latest was one."""
+    if before is None or before.answer != SEQUENCER_DOWN:
+        return outage
+    start = max(before.started_at, until(outage))
+    return extend(outage, start)._replace(sequencer_until=end) if start < end else outage
