@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from oracle_mock.faults import HALT
+from oracle_mock.sources import MARK
 from scripts.demonstration.figures import STYLE
 from scripts.playback.player import Progress, Settings
 from scripts.playback.record import names
@@ -40,7 +42,7 @@ def write(progress: Progress, path: Path) -> None:
             _prices(prices, rows, name, progress)
             _widths(widths, rows)
             for ax in (prices, widths):
-                _windows(ax, rows, progress)
+                _windows(ax, rows, name, progress)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120)
         plt.close(figure)
@@ -70,7 +72,8 @@ def _prices(ax: Axes, rows: list[dict], name: str, progress: Progress) -> None:
     margin = max(high - low, 0.02 * high)
     ax.set_ylim(max(0, low - REACH * margin / 2), high + REACH * margin / 2)
     settings = Settings.of(progress.settings)
-    faults = ", ".join(f"{f.kind} of {f.asset}" for f in settings.faults) or "no fault"
+    hit = [f for f in settings.faults if f.asset in (name, name + MARK) or f.kind == HALT]
+    faults = ", ".join(f.kind for f in hit) or "no fault"
     ax.set_title(f"{name}: {settings.path}, seed {settings.seed}, {faults}")
     ax.legend(loc="best", ncols=2)
 
@@ -86,12 +89,12 @@ def _widths(ax: Axes, rows: list[dict]) -> None:
         ax.legend(loc="upper right")
 
 
-def _windows(ax: Axes, rows: list[dict], progress: Progress) -> None:
-    """Shade the windows of the faults."""
-    if not rows:
-        return
+def _windows(ax: Axes, rows: list[dict], name: str, progress: Progress) -> None:
+    """Shade the windows of the faults that hit a price; a halt hits them all."""
     begun = rows[0]["time"]
     for plan in Settings.of(progress.settings).faults:
+        if plan.asset not in (name, name + MARK) and plan.kind != HALT:
+            continue
         start = begun + plan.start
         first, last = (datetime.fromtimestamp(t, UTC) for t in (start, start + plan.duration))
         ax.axvspan(first, last, color=FAULT, alpha=0.25, lw=0)

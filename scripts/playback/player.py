@@ -8,6 +8,7 @@ from functools import partial
 from ape import chain, networks, project
 from ape.api import AccountAPI
 from ape.exceptions import ApeException, ContractLogicError
+from web3.exceptions import ContractLogicError as Web3Error
 
 from oracle_mock import catalogue, faults, sources
 from oracle_mock.faults import Fault
@@ -278,10 +279,14 @@ class Player:
         return self.deployment.manifest.sources.get(name, [])
 
     def _read(self, address: str) -> float | None:
+        """Price that a source gives; None if it cannot be read."""
+        source = project.IPriceSource.at(address)
+        call = {"to": address, "data": source.read.encode_input()}
         try:
-            return project.IPriceSource.at(address).read()[0] / WAD
-        except (ContractLogicError, ApeException):
+            answer = networks.provider.web3.eth.call(call)
+        except Web3Error:
             return None
+        return int.from_bytes(answer[:32], "big") / WAD
 
 
 def hub_pusher(deployment: Deployment, account: AccountAPI) -> HubPusher:
