@@ -7,7 +7,6 @@ from typing import Any
 from ape import project
 from ape.api import AccountAPI, ReceiptAPI
 from ape.contracts import ContractInstance
-from ape.exceptions import ContractLogicError
 from ape.managers.chain import ChainManager
 from eth_abi import encode
 from eth_account.messages import encode_typed_data
@@ -210,18 +209,20 @@ class HubPusher:
 
     def begin(self, time: int) -> None:
         """Say that the sequencer is up, if nothing was ever said of it."""
-        if self.uptime is not None:
-            try:
-                self.uptime.latestRoundData()
-            except ContractLogicError:
-                self._set_uptime(0, time)
+        if self.uptime is not None and self._last_uptime_round() == 0:
+            self._set_uptime(0, time)
 
     def _set_uptime(self, answer: int, since: int) -> None:
-        try:
-            number = self.uptime.latestRoundData()[0] + 1
-        except ContractLogicError:
-            number = 1
+        number = self._last_uptime_round() + 1
         self.uptime.setRound(number, answer, since, since, number, sender=self.sender)
+
+    def _last_uptime_round(self) -> int:
+        """Number of the latest round of the uptime feed; 0 before the first."""
+        call = {"to": self.uptime.address, "data": self.uptime.latestRoundData.encode_input()}
+        try:
+            return int.from_bytes(self.sender.provider.web3.eth.call(call)[:32], "big")
+        except Web3Error:
+            return 0
 
     def _publish(
         self,
