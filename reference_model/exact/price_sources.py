@@ -20,8 +20,8 @@ from reference_model.exact.errors import (
     InvalidReport,
     NoReport,
     Panic,
-    ReportAhead,
     RateBelowSnapshot,
+    ReportAhead,
     SnapshotTooEarly,
 )
 from reference_model.types import DAY, WAD, YEAR
