@@ -112,6 +112,7 @@ class HubSteps:
             self._deploy_source(name, name, place, source)
             for place, source in enumerate(rules.sources)
         ]
+        del self.manifest.sources.get(name, [])[len(sources) :]
         mark = self._deploy_source(name + MARK, name + MARK, 0, rules.mark) if rules.mark else None
         wanted = rules.struct(sources, mark)
         self.manifest.feeds[name] = feed

@@ -115,6 +115,46 @@ def test_wrong_value_is_named_with_what_it_may_be(load, path, value, message):
     assert message in error.value.format_message()
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("hub", MISSING, "marketData = hub: the section hub is missing"),
+        ("hub__feeds__SOL", MISSING, "hub.feeds lacks SOL"),
+        ("hub__rates__DOGE", {"fixed": 1}, "hub.rates.DOGE is not in the configuration"),
+        ("hub__rates__WETH", {}, "hub.rates.WETH: needs either fixed, or sources"),
+        ("hub__rates__WETH__band", [1, 2], "a fixed price has no mark, band or quorum"),
+        ("hub__rates__USDT__quorum", 1, "quorum must be more than half of the sources"),
+        ("hub__rates__USDT__band", [0, 1], "band must be [low, high], above 0"),
+        ("hub__rates__USDT__band", [0.1, 1_001], "at most 10,000 times as high"),
+        (
+            "hub__rates__USDT__mark",
+            {"type": "signed", "maxAge": 9},
+            "only an underlying has a mark",
+        ),
+        ("hub__feeds__BTC__sources__0__maxAge", MISSING, "every source needs a maxAge"),
+        ("hub__feeds__BTC__sources__0__deviation", 0.2, "must lie between 0 and 0.1"),
+        ("hub__feeds__BTC__sources__0__address", "0x12", "must be mock, or an address"),
+        ("hub__feeds__BTC__sources__0__type", "tarot", "chainlink"),
+        ("hub__feeds__BTC__sources__1__address", CHECKSUMMED, "id of the price is missing"),
+        ("hub__rates__wstETH__sources__0__isVault", True, "a mock is a rate provider"),
+        ("hub__feeds__BTC__maxMove", 0.95, "maxMove = 0.95: must lie between 0.001 and 0.9"),
+        ("hub__signers__threshold", 1, "threshold must be more than half of 3 signers"),
+        ("hub__surface__minInterval", 0, "minInterval = 0: must lie between 1 and 86,400"),
+    ],
+)
+def test_wrong_source_is_named_with_what_it_may_be(load, path, value, message):
+    with pytest.raises(ConfigurationError) as error:
+        load(**{path: value})
+    assert message in error.value.format_message()
+
+
+def test_configuration_with_a_feed_needs_no_hub(load):
+    configuration = load(marketData="feed", hub=MISSING)
+    assert configuration.hub is None
+    assert not configuration.uses_mock_sources
+    assert load().with_feed().hub is None
+
+
 def test_all_wrong_values_are_named_at_once(load):
     with pytest.raises(ConfigurationError) as error:
         load(underlyings__BTC__scanRange=2, underlyings__ETH__scanRange=3, interest__base=-1)

@@ -266,6 +266,47 @@ def test_mock_tokens_are_refused_on_a_public_network(configuration, refused, mon
     refused(configuration, "mock tokens may be minted by anyone")
 
 
+def test_mock_sources_are_refused_on_a_public_network(
+    configuration, deployment, deployer, monkeypatch
+):
+    """With every token real, what a mock source says would still be anyone's word."""
+    tokens = {symbol: token.address for symbol, token in deployment.tokens.items()}
+    cash = changed(configuration.settlement_token, token=tokens["USDC"])
+    real = changed(configuration, settlement_token=cash)
+    for symbol in configuration.collaterals:
+        real = with_collateral(real, symbol, token=tokens[symbol])
+    monkeypatch.setattr(type(scripts._deployment.networks.provider.network), "is_dev", False)
+    assert not real.uses_mocks
+    run = scripts._deployment._Run(real, deployer, None)
+    with pytest.raises(DeploymentError, match="anyone may say what a mock source says"):
+        run._check_chain()
+
+
+def test_market_data_of_another_kind_is_refused(configuration, refused, path):
+    refused(configuration.with_feed(), "reads its prices from OracleHub for ever", path)
+
+
+def test_changed_limit_of_a_feed_is_one_call(deployment, configuration, deployer, path):
+    rules = changed(configuration.hub.feeds["BTC"], max_move=Decimal("0.2"))
+    hub = changed(configuration.hub, feeds=configuration.hub.feeds | {"BTC": rules})
+    nonce = deployer.nonce
+    deploy(changed(configuration, hub=hub), deployer, path)
+    assert deployer.nonce == nonce + 1
+    assert deployment.market_data.feedParameters(1).maxMove == 2 * 10**17
+
+
+def test_source_of_other_rules_replaces_its_predecessor(deployment, configuration, deployer, path):
+    first = changed(configuration.hub.feeds["BTC"].sources[0], deviation=Decimal("0.01"))
+    rules = configuration.hub.feeds["BTC"]
+    rules = changed(rules, sources=[first, *rules.sources[1:]])
+    hub = changed(configuration.hub, feeds=configuration.hub.feeds | {"BTC": rules})
+    before = deployment.market_data.feedParameters(1).sources
+    deploy(changed(configuration, hub=hub), deployer, path)
+    after = deployment.market_data.feedParameters(1).sources
+    assert after[0].source != before[0].source
+    assert [s.source for s in after[1:]] == [s.source for s in before[1:]]
+
+
 def test_token_without_code_is_refused(configuration, accounts, refused):
     address = accounts[5].address
     refused(with_collateral(configuration, "WETH", token=address), f"no contract at {address}")
