@@ -193,6 +193,13 @@ class Player:
         path = catalogue.build(self.settings.path, self.settings.seed)
         shift, factors = self.progress.shift_seconds, self.progress.factors
         path = [scaled(postponed(snapshot, shift), factors) for snapshot in path]
+        lasts = path[-1].time - path[0].time
+        for plan in self.settings.faults:
+            if plan.start >= lasts:
+                raise DeploymentError(
+                    f"{plan.kind} of {plan.asset} would begin after {plan.start // 60} minutes, "
+                    f"but {self.settings.path} lasts {lasts // 60}: begin earlier, with --from"
+                )
         venues = self.pusher.venues() if self.is_hub else None
         published = sources.broadcast(path, self.settings.seed, venues)
         try:

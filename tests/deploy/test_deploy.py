@@ -282,6 +282,15 @@ def test_mock_sources_are_refused_on_a_public_network(
         run._check_chain()
 
 
+def test_feed_takes_the_place_of_the_hub(configuration, deployer):
+    deployment = deploy(configuration.with_feed(), deployer)
+    assert deployment.manifest.market_data == "MarketDataFeed"
+    assert not deployment.manifest.feeds and "OracleHub" not in deployment.manifest.contracts
+    assert deployment.margin_engine.marketData() == deployment.market_data.address
+    deployment.market_data.post([], [], [(4, 10**18, 10**18, 1)], [], sender=deployer)
+    assert deployment.market_data.collateralRate(4).rate == 10**18
+
+
 def test_market_data_of_another_kind_is_refused(configuration, refused, path):
     refused(configuration.with_feed(), "reads its prices from OracleHub for ever", path)
 

@@ -104,6 +104,7 @@ def test_bad_input_is_answered_with_what_to_do(run, deployment, path, tmp_path):
         (("--fault", "flood", *known), "no fault 'flood'; there are stale"),
         (("--fault", "stale", "--asset", "DOGE", *known), "no price 'DOGE' in the deployment"),
         (("--fault", "stale", "--sources", "9", *known), "ETH has sources 1 to 3, not 9"),
+        (("--fault", "stale", "--from", "2h", *known), "but flash-crash lasts 90: begin earlier"),
         (("--resume", "--out", tmp_path / "none"), "nothing to resume"),
         (("--manifest", tmp_path / "none.json"), "deploy with `ape run deploy`"),
     ):
