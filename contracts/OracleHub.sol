@@ -305,10 +305,6 @@ contract OracleHub is IOracleHub, AccessManaged {
             emit QuorumMissed(feed, a.valid, f.quorum);
             return;
         }
-        if (a.timestamp < last.timestamp) {
-            emit ObservationOutdated(feed, a.timestamp, last.timestamp);
-            return;
-        }
         // What is seen during an outage counts for no settlement either.
         if (CLOCK.isOutage()) o.disputed = true;
         _observations[feed] = o;
@@ -319,8 +315,8 @@ contract OracleHub is IOracleHub, AccessManaged {
         );
     }
 
-    /// @dev What the sources say now and the observation it makes; without a quorum, or if it is
-    /// older than what is known, the observation before.
+    /// @dev What the sources say now and the observation it makes; without a quorum the observation
+    /// before.
     function _next(uint16 feed, Observation memory last)
         private
         view
@@ -328,7 +324,7 @@ contract OracleHub is IOracleHub, AccessManaged {
     {
         Feed storage f = _feeds[feed];
         a = _aggregate(f);
-        if (a.price == 0 || a.timestamp < last.timestamp) return (a, last, 0);
+        if (a.price == 0) return (a, last, 0);
         activeTime = CLOCK.activeTime();
         uint256 activeAt = _trails[feed].activeAt;
         o = Observations.next({

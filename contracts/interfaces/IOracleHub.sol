@@ -161,12 +161,6 @@ interface IOracleHub is IMarketData {
     /// @param quorum Number needed.
     event QuorumMissed(uint16 indexed feed, uint256 valid, uint256 quorum);
 
-    /// @notice The answers are older than what is known: the observation before stays.
-    /// @param feed Feed.
-    /// @param timestamp Time of the answers, seconds.
-    /// @param known Time of the stored observation, seconds.
-    event ObservationOutdated(uint16 indexed feed, uint256 timestamp, uint256 known);
-
     /// @notice The limits of a surface were set.
     /// @param underlying Underlying.
     /// @param oldParameters Before.

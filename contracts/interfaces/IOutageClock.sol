@@ -54,8 +54,8 @@ interface IOutageClock {
     /// @return Seconds of active time.
     function activeTime() external view returns (uint256);
 
-    /// @notice Whether an outage, or the grace after one of the sequencer, is on; as `syncSequencer`
-    /// would find it now.
+    /// @notice Whether an outage, or the grace after one of the sequencer, is on, as
+    /// `syncSequencer` would find it now.
     /// @return True if prices must not be relied on.
     function isOutage() external view returns (bool);
 

@@ -230,9 +230,6 @@ class OracleHub:
             self._emit("QuorumMissed", feed, len(given), parameters.quorum)
             return
         seen = aggregate(given)
-        if before is not None and seen.timestamp < before.timestamp:
-            self._emit("ObservationOutdated", feed, seen.timestamp, before.timestamp)
-            return
         after = self._next(feed, parameters, before, seen, now)
         if self.clock.is_outage(now):
             after = after._replace(disputed=True)
@@ -351,10 +348,7 @@ class OracleHub:
         given = answers(parameters, now)
         if len(given) < parameters.quorum:
             return before
-        seen = aggregate(given)
-        if seen.timestamp < before.timestamp:
-            return before
-        return self._next(feed, parameters, before, seen, now)
+        return self._next(feed, parameters, before, aggregate(given), now)
 
     def _time(self, seen: Observation, now: int) -> int:
         """Time of an observation; 0 if it must not be relied on."""

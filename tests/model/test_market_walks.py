@@ -80,7 +80,6 @@ class Witness:
             assert seen.timestamp <= seen.observed_at <= after["now"]
             if known is None or known == seen:
                 continue
-            assert seen.timestamp >= known.timestamp
             assert seen.observed_at > known.observed_at
             low = mul_up(known.price, WAD - parameters.max_move)
             high = mul_down(known.price, WAD + parameters.max_move)
@@ -118,7 +117,7 @@ MET = {
     *("declare_outage", "end_outage", "sync_sequencer", "set_sequencer_feed", "sample"),
     *("add_underlying", "set_estimator", "set_global_parameters", "set_underlying_parameters"),
     *("set_scenarios", "set_decorrelation", "move_scan_range", "halt_increases"),
-    *("Observed", "QuorumMissed", "ObservationOutdated", "SlicePosted", "Settled"),
+    *("Observed", "QuorumMissed", "SlicePosted", "Settled"),
     *("SettlementUncovered", "UnknownFeed", "SourceTwice", "FixedOnceListed", "LengthMismatch"),
     *("TimestampAhead", "TimestampBackwards", "SlicesNotAscending", "SliceExpired"),
     *("VolMoveTooLarge", "ForwardMoveTooLarge", "ButterflyArbitrage", "InvalidSlice"),
