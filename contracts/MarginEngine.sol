@@ -594,9 +594,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             uint256 cap = _globals().maxPositions;
             if (count >= cap) revert TooManyPositions(account.id, cap);
         }
-        if (change.premium > 0 && change.sizeAfter > 0) {
-            TransientSnapshot.addFlags(account.id, TransientSnapshot.BOUGHT);
-        }
+        if (change.premium > 0) TransientSnapshot.addFlags(account.id, TransientSnapshot.PAID);
         uint256 fee = Fees.onNotional(FixedPoint.abs(size), trade.index, feeRate);
         if (trade.instrument.isOption()) {
             uint256 premium = FixedPoint.abs(change.premium);
@@ -741,7 +739,7 @@ contract MarginEngine is IMarginEngine, AccessManaged {
             withdrew ? globals.withdrawMaxAgeSeconds : globals.openMaxAgeSeconds;
         bool stale = Admission.isStale(a.oldestTimestamp, block.timestamp, maxPriceAge);
         bool below = a.initialEquity < a.initialMargin.toInt256();
-        bool pays = withdrew || flags & TransientSnapshot.BOUGHT != 0;
+        bool pays = withdrew || flags & TransientSnapshot.PAID != 0;
         bool unrealised = pays && a.collateralEquity < 0;
         if (!stale && !below && !unrealised) return;
         if (!withdrew && !unrealised) {

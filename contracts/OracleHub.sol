@@ -95,6 +95,8 @@ contract OracleHub is IOracleHub, AccessManaged {
         _requireFeedInRange(feed, parameters);
         FeedParameters memory old = feedParameters(feed);
         if (old.minPrice != 0) _requireSameKind(old, parameters);
+        // Stored as the old sources have it, what is in force stays so in this block.
+        if (_observations[feed].price != 0 && old.sources.length != 0) _observe(feed);
         uint256 count = parameters.sources.length;
         Feed storage f = _feeds[feed];
         (f.minPrice, f.maxPrice) = (parameters.minPrice, parameters.maxPrice);
@@ -472,6 +474,7 @@ contract OracleHub is IOracleHub, AccessManaged {
                 forwardRatio: r.forwardRatios[i],
                 discount: r.discounts[i],
                 timestamp: r.timestamp,
+                postedAt: uint40(block.timestamp),
                 svi: r.svis[i]
             });
             _postSlice(r.underlying, expiry, posted, limits);
@@ -508,6 +511,8 @@ contract OracleHub is IOracleHub, AccessManaged {
         if (known.forwardRatio != 0) {
             uint256 earliest = uint256(known.timestamp) + limits.minIntervalSeconds;
             if (posted.timestamp < earliest) revert TimestampBackwards(posted.timestamp, earliest);
+            earliest = uint256(known.postedAt) + limits.minIntervalSeconds;
+            if (block.timestamp < earliest) revert SliceTooEarly(block.timestamp, earliest);
             Surfaces.requireBoundedChange({
                 underlying: underlying,
                 expiry: expiry,

@@ -144,16 +144,19 @@ contract RiskModel is IRiskModel {
         for (uint256 i; i < collateral.length; ++i) {
             uint8 asset = uint8(collateral[i] >> 248);
             CollateralParameters memory parameters = PARAMETERS.collateralParameters(asset);
-            (uint256 price,, uint256 timestamp) = MARKET_DATA.collateralRate(asset);
+            (uint256 price, uint256 stablePrice, uint256 timestamp) =
+                MARKET_DATA.collateralRate(asset);
             oldestTimestamp = FixedPoint.min(oldestTimestamp, timestamp);
             if (parameters.underlying != 0) {
                 uint256 index;
-                (index,,,, timestamp) = MARKET_DATA.spot(parameters.underlying);
+                uint256 stableIndex;
+                (index,,, stableIndex, timestamp) = MARKET_DATA.spot(parameters.underlying);
                 oldestTimestamp = FixedPoint.min(oldestTimestamp, timestamp);
                 price = Valuation.tokenPrice(price, index);
+                stablePrice = Valuation.tokenPrice(stablePrice, stableIndex);
             }
             value += Valuation.haircutValue(
-                uint128(collateral[i]), price, parameters.haircut
+                uint128(collateral[i]), FixedPoint.min(price, stablePrice), parameters.haircut
             );
         }
     }

@@ -86,7 +86,8 @@ struct Aggregate {
 /// @notice Limits on what a report may change in a surface.
 /// @param maxVolMove Greatest relative change of total deviation, in [0.01, 10].
 /// @param maxForwardMove Greatest absolute change of the forward ratio, in [0.0001, 1].
-/// @param minIntervalSeconds Least time between two slices of one expiry, 1 to 86,400.
+/// @param minIntervalSeconds Least time between two slices of one expiry, both of their times and
+/// of the blocks they are posted in, 1 to 86,400.
 struct SurfaceParameters {
     uint64 maxVolMove;
     uint64 maxForwardMove;
@@ -226,11 +227,15 @@ interface IOracleHub is IMarketData {
         uint8 underlying, uint32 expiry, uint256 oldRatio, uint256 newRatio
     );
 
+    /// @notice A slice of the expiry was posted not long ago, whenever the two were seen.
+    error SliceTooEarly(uint256 blockTimestamp, uint256 earliest);
+
     // ------------------------------------------------------------------------------- Governance
 
-    /// @notice Lists a feed or changes it. Its observation stays, so the breaker holds for what
-    /// follows. A fixed price stays what it is, and a feed with sources keeps having some. Ranges
-    /// are those of `FeedParameters`, checked in the order of its fields. Governor.
+    /// @notice Lists a feed or changes it. What its old sources say is observed first and in force
+    /// in this block, and the breaker holds for what follows: no price moves at one stroke. A fixed
+    /// price stays what it is, and a feed with sources keeps having some. Ranges are those of
+    /// `FeedParameters`, checked in the order of its fields. Governor.
     /// @param feed 1 to 255, or 257 to 511.
     /// @param parameters How its price comes about.
     function setFeed(uint16 feed, FeedParameters calldata parameters) external;

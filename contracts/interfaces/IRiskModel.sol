@@ -21,7 +21,8 @@ interface IRiskModel {
     /// @return Requirement and equity, with all they are made of.
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
 
-    /// @notice Haircut value of collateral at maintenance prices.
+    /// @notice Haircut value of collateral at initial prices, the lower of spot and stable: what it
+    /// can pay.
     /// @param collateral As in `Portfolio.collateral`.
     /// @return value USD, rounded down.
     /// @return oldestTimestamp Time of the oldest price used; the current time if none was.

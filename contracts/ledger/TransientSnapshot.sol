@@ -17,7 +17,7 @@ library TransientSnapshot {
     uint256 internal constant SAVED = 1 << 255;
     uint256 internal constant MUST_CHECK = 1 << 254;
     uint256 internal constant WITHDREW = 1 << 253;
-    uint256 internal constant BOUGHT = 1 << 252;
+    uint256 internal constant PAID = 1 << 252;
 
     /// @notice Flags of an account; zero if it has not been saved.
     function flags(uint256 account) internal view returns (uint256) {

@@ -8,6 +8,7 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 
 import {IOutageClock, Outage} from "../interfaces/IOutageClock.sol";
 import {IParameters} from "../interfaces/IParameters.sol";
+import {FixedPoint} from "../math/FixedPoint.sol";
 import {Outages, UptimeRound} from "./Outages.sol";
 
 /// @title Clock that stands still during outages (specification, Market data, section 1)
@@ -19,6 +20,10 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     uint256 private constant MAX_GRACE_SECONDS = 1 days;
     /// @dev Between the end of a declared outage and the next.
     uint256 private constant PAUSE_SECONDS = 1 days;
+    /// @dev Time before it is seen for which an outage of the sequencer can count.
+    uint256 private constant MAX_LATE_SECONDS = 1 days;
+    /// @dev Of a call to the uptime feed; several times what one takes.
+    uint256 private constant FEED_GAS = 200_000;
 
     Outage private _outage;
 
@@ -115,20 +120,31 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
         return true;
     }
 
-    /// @dev By hand, since `try` reverts where there is no code and where the answer is nonsense.
+    /// @dev By hand, since `try` reverts where there is no code and where the answer is nonsense,
+    /// and with a limit of gas and of return data, since every price asks whether there is an
+    /// outage. An outage that began long before it is seen counts as one of the last day: whatever
+    /// the feed says of the past, no clock is set back further.
     /// @return ok Whether the feed gave a round that says up or down since a time that has been.
-    function _readRound(address feed, bytes memory call)
+    function _readRound(address feed, bytes memory request)
         private
         view
         returns (bool ok, UptimeRound memory round)
     {
-        bytes memory data;
-        (ok, data) = feed.staticcall(call);
-        if (!ok || data.length < 160) return (false, round);
-        (uint256 id, uint256 answer, uint256 startedAt,,) =
-            abi.decode(data, (uint256, uint256, uint256, uint256, uint256));
-        if (id > type(uint80).max || answer > 1) return (false, round);
+        (uint256 id, uint256 answer, uint256 startedAt) = (0, 0, 0);
+        // Memory beyond the free pointer serves for the first three of the five words returned.
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            ok := staticcall(FEED_GAS, feed, add(request, 32), mload(request), buffer, 96)
+            ok := and(ok, gt(returndatasize(), 159))
+            id := mload(buffer)
+            answer := mload(add(buffer, 32))
+            startedAt := mload(add(buffer, 64))
+        }
+        if (!ok || id > type(uint80).max || answer > 1) return (false, round);
         if (startedAt == 0 || startedAt > block.timestamp) return (false, round);
+        if (answer == 1) {
+            startedAt = FixedPoint.max(startedAt, block.timestamp - MAX_LATE_SECONDS);
+        }
         round = UptimeRound(uint80(id), answer == 1, uint40(startedAt));
     }
 }

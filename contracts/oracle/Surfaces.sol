@@ -7,10 +7,13 @@ import {FixedPoint} from "../math/FixedPoint.sol";
 import {Svi} from "../math/Svi.sol";
 
 /// @notice One expiry as it was posted. Two slots.
+/// @param timestamp When it was seen, seconds.
+/// @param postedAt When it was posted, seconds.
 struct Slice {
     uint64 forwardRatio;
     uint64 discount;
     uint40 timestamp;
+    uint40 postedAt;
     uint256 svi;
 }
 

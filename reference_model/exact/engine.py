@@ -136,7 +136,7 @@ class _Check:
     before: Account
     required: bool = False
     withdrew: bool = False
-    bought: bool = False
+    paid: bool = False
 
 
 class Engine:
@@ -457,7 +457,7 @@ class Engine:
 
     def _require_admitted(self, account: int, check: _Check) -> None:
         after = risk_model.assess(self.portfolio(account), self.market)
-        unrealised = (check.withdrew or check.bought) and after.collateral_equity < 0
+        unrealised = (check.withdrew or check.paid) and after.collateral_equity < 0
         if not check.withdrew and not unrealised:
             before = risk_model.assess(self.portfolio_of(check.before), self.market)
             if is_risk_reducing(before, after):
@@ -673,7 +673,7 @@ class Engine:
         before, after = slots.size(old), slots.size(trade.slot)
         if reduce_only and (abs(after) >= abs(before) or after * before < 0):
             raise ReduceOnly(account, before, after)
-        check.bought = check.bought or (trade.cash_change < 0 and after > 0)
+        check.paid = check.paid or trade.cash_change < 0
         replace(held, place, trade.slot)
         cap = self.market.global_parameters.max_positions
         if len(held) > len(touched.positions) and len(held) > cap:

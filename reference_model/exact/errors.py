@@ -140,6 +140,10 @@ class ForwardMoveTooLarge(ModelError):
     parameters = ("underlying", "expiry", "old", "new")
 
 
+class SliceTooEarly(ModelError):
+    parameters = ("now", "earliest")
+
+
 class TooManyExpiries(ModelError):
     parameters = ("underlying", "max")
 

@@ -24,6 +24,7 @@ from reference_model.exact.errors import (
     SettlementTooEarly,
     SliceExpired,
     SlicesNotAscending,
+    SliceTooEarly,
     SourceTwice,
     TimestampAhead,
     TimestampBackwards,
@@ -163,8 +164,8 @@ class OracleHub:
 
     # ------------------------------------------------------------------------------------ governing
 
-    def set_feed(self, feed: int, parameters: FeedParameters) -> None:
-        """Take prices of a feed from other sources, or within other bounds, from now on.
+    def set_feed(self, now: int, feed: int, parameters: FeedParameters) -> None:
+        """Take prices of a feed from other sources, or within other bounds, from the next block on.
 
         Raises
         ------
@@ -176,8 +177,8 @@ class OracleHub:
             raise FixedOnceListed("fixed", int(known.is_fixed), int(parameters.is_fixed))
         if known is not None and known.is_fixed and known.min_price != parameters.min_price:
             raise FixedOnceListed("minPrice", known.min_price, parameters.min_price)
-        if known is not None and known.is_fixed and known.min_price != parameters.min_price:
-            raise FixedOnceListed("minPrice", known.min_price, parameters.min_price)
+        if feed in self.state.observations:
+            self._observe(now, feed)
         self.state.feeds[feed] = parameters
         self._emit("FeedSet", feed, known, parameters)
 
@@ -365,7 +366,7 @@ class OracleHub:
             The report as a whole.
         SlicesNotAscending, SliceExpired, ParameterOutOfRange, InvalidSlice, ButterflyArbitrage
             One of its slices.
-        TimestampBackwards, VolMoveTooLarge, ForwardMoveTooLarge
+        TimestampBackwards, SliceTooEarly, VolMoveTooLarge, ForwardMoveTooLarge
             Too soon after, or too far from, the slice known before.
         TooManyExpiries, CalendarArbitrage
             All slices together.
@@ -376,7 +377,7 @@ class OracleHub:
         for expiry, *values in zip(report.expiries, *columns, strict=True):
             if expiry <= previous:
                 raise SlicesNotAscending(underlying, expiry, previous)
-            posted[expiry] = PostedSlice(*values, report.timestamp)
+            posted[expiry] = PostedSlice(*values, report.timestamp, now)
             self._require_slice(now, underlying, expiry, posted[expiry])
             previous = expiry
         live = {e for e in self.state.expiries.get(underlying, ()) if e > now} | set(posted)
@@ -387,7 +388,7 @@ class OracleHub:
             self.state.expiries[underlying] = tuple(sorted(live))
             self._require_calendar_free(now, underlying, report.expiries)
         for expiry, s in posted.items():
-            self._emit("SlicePosted", underlying, expiry, *s)
+            self._emit("SlicePosted", underlying, expiry, *s[:-1])
 
     def _require_report(self, now: int, report: SurfaceReport) -> None:
         lengths = {len(column) for column in report[1:5]}
@@ -414,6 +415,9 @@ class OracleHub:
         earliest = known.timestamp + parameters.min_interval_seconds
         if new.timestamp < earliest:
             raise TimestampBackwards(new.timestamp, earliest)
+        earliest = known.posted_at + parameters.min_interval_seconds
+        if now < earliest:
+            raise SliceTooEarly(now, earliest)
         surface_checks.require_bounded_change(underlying, expiry, known, new, now, parameters)
 
     def _require_calendar_free(self, now: int, underlying: int, expiries: Collection[int]) -> None:

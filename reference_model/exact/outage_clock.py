@@ -15,6 +15,7 @@ from reference_model.exact.parameters import require_in_range
 from reference_model.types import DAY
 
 FOREVER = 2**40 - 1
+MAX_LATE_SECONDS = DAY
 SEQUENCER_UP, SEQUENCER_DOWN = 0, 1
 
 
@@ -153,12 +154,12 @@ class OutageClock:
             return self.outage
         after = self.outage
         if latest.answer == SEQUENCER_DOWN:
-            after = _taken_down(after, latest.started_at)
+            after = _taken_down(after, max(latest.started_at, now - MAX_LATE_SECONDS))
         elif after.sequencer_until == FOREVER:
             after = after._replace(sequencer_until=max(latest.started_at, after.outage_from))
         elif 0 != after.sequencer_round < latest.round_id:
             before = self.feed.get_round(latest.round_id - 1)
-            after = _with_missed(after, before, latest.started_at)
+            after = _with_missed(after, before, latest.started_at, now - MAX_LATE_SECONDS)
         return after._replace(sequencer_round=latest.round_id)
 
 
@@ -170,9 +171,12 @@ def _taken_down(outage: Outage, started_at: int) -> Outage:
     return extend(outage, start)._replace(sequencer_until=FOREVER)
 
 
-def _with_missed(outage: Outage, before: UptimeRound | None, end: int) -> Outage:
-    """Count an outage between two looks at the feed, if the round before the latest was one."""
-    if before is None or before.answer != SEQUENCER_DOWN:
+def _with_missed(outage: Outage, before: UptimeRound | None, end: int, least: int) -> Outage:
+    """Count an outage between two looks at the feed, if the round before the latest was one.
+
+    What lies before `least` is not counted.
+    """
+    if before is None or before.answer != SEQUENCER_DOWN or before.started_at == 0:
         return outage
-    start = max(before.started_at, until(outage))
+    start = max(before.started_at, until(outage), least)
     return extend(outage, start)._replace(sequencer_until=end) if start < end else outage

@@ -84,7 +84,7 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
 
 
 def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
-    """Haircut value of collateral at maintenance prices.
+    """Haircut value of collateral at initial prices, the lower of spot and stable.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
         Of the prices read, and not after now.
     """
     reader = _Reader(market)
-    value = sum(balance.value for balance in _balances(words, reader))
+    value = sum(balance.initial_value for balance in _balances(words, reader))
     return value, reader.oldest
 
 

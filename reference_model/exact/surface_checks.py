@@ -18,12 +18,13 @@ _AB_BITS = 128
 
 
 class PostedSlice(NamedTuple):
-    """One expiry as it was posted; `svi` is packed and as of `timestamp`."""
+    """One expiry; `svi` is packed and as of `timestamp`, and was posted at `posted_at`."""
 
     forward_ratio: int
     discount: int
     svi: int
     timestamp: int
+    posted_at: int
 
 
 class SurfaceParameters(NamedTuple):

@@ -152,7 +152,8 @@ class Desk:
         self.published, self.ids = published, ids
         self.uptime = Uptime()
         self.clock = OutageClock()
-        self.clock.set_sequencer_feed(published.path[0].time, self.uptime.feed(), GRACE_SECONDS)
+        start = published.path[0].time
+        self.clock.set_sequencer_feed(start, self.uptime.feed(), GRACE_SECONDS)
         self.adapters = {
             (name, place): Adapter(venue)
             for name, venues in published.venues.items()
@@ -160,9 +161,9 @@ class Desk:
         }
         self.hub = OracleHub(self.clock)
         for name, feed in ids.items():
-            self.hub.set_feed(feed, self._parameters(name))
+            self.hub.set_feed(start, feed, self._parameters(name))
         for feed in fixed:
-            self.hub.set_feed(feed, FIXED)
+            self.hub.set_feed(start, feed, FIXED)
 
     def _parameters(self, name: str) -> FeedParameters:
         def listed(key: str) -> tuple[FeedSource, ...]:

@@ -169,7 +169,8 @@ def require_bounded_change(
 ) -> tuple:
     """Nothing, or a refusal; both slices are as of now."""
     now = expiry - 1
-    before, after = PostedSlice(old_ratio, WAD, old, now), PostedSlice(new_ratio, WAD, new, now)
+    before = PostedSlice(old_ratio, WAD, old, now, now)
+    after = PostedSlice(new_ratio, WAD, new, now, now)
     surface_checks.require_bounded_change(
         underlying, expiry, before, after, now, SurfaceParameters(*bounds)
     )

@@ -133,5 +133,70 @@ def test_options_are_not_bought_with_debt_that_only_they_back(world, trader, mak
         collateralEquity=(10 - fair // 1_000) * WAD,
     ):
         world.trade(trader, maker, deep, 0.001, fair)
-    # What collateral equity pays for may be bought, and a short may be bought back without it.
+    # What collateral equity pays for may be bought.
     world.trade(trader, maker, option(month_end, PRICE, True), 0.1, 90)
+
+
+def test_a_pumped_collateral_pays_no_losses_to_an_accomplice(world, actors, trader, maker):
+    """Losses were paid out of collateral at its spot price, where a loan looks at the stable one.
+
+    One owner, two accounts, one price pumped to five times, by true trades: the short one, hedged
+    by its collateral and so nearly without margin, borrowed 800,000 of the lenders' cash against
+    it to pay the long one, who withdrew. Then the price fell back, and the debt stood against
+    collateral of 200,000.
+    """
+    lender = actors[5]
+    world.deposit(lender, CASH, 10**6)
+    world.deposit(maker, CASH, 200_000)
+    world.deposit(trader, WETH, 100)
+    world.trade(maker, trader, perpetual(), 100, PRICE)
+    pumped, stable = 5 * PRICE * WAD, 2_100 * WAD
+    world.market.setSpot(ETH, (pumped, 0, pumped, stable, world.now), sender=world.admin)
+    for owner in (trader, maker):
+        world.engine.settle(account_of(owner), sender=world.outsider)
+    assert world.cash_of(trader) == -100 * stable
+    # The rest stays between the two, and is nothing that could leave.
+    assert world.cash_of(maker) < (200_000 + 210_000) * WAD
+    assert world.position(trader, perpetual())[0] == -100 * WAD
+
+
+def test_a_pumped_collateral_buys_no_short_option_back_from_an_accomplice(
+    world, actors, trader, maker, month_end
+):
+    """The same by a covered call, deep in the money after the pump.
+
+    Bought back and replaced by a short perpetual in one batch, it left the account no riskier and
+    with as much equity, and so was admitted; the premium, borrowed against the pumped collateral,
+    was cash of the accomplice.
+    """
+    world.set_underlying(ETH, makerFee=0, takerFee=0)
+    call = option(month_end, 2_200)
+    world.deposit(actors[5], CASH, 10**6)
+    world.deposit(maker, CASH, 200_000)
+    world.deposit(trader, WETH, 100)
+    world.trade(maker, trader, call, 100, 40)
+    pumped, stable = 5 * PRICE * WAD, 2_100 * WAD
+    world.market.setSpot(ETH, (pumped, 0, pumped, stable, world.now), sender=world.admin)
+    world.set_forward(month_end, 5 * PRICE, svi=SMILE)
+    before = world.cash_of(maker)
+
+    def replace(size):
+        legs = (call, -size, 7_800), (perpetual(), size, 5 * PRICE)
+        return [
+            (
+                "matchOrders",
+                world.match_arguments(
+                    world.order(maker, instrument, sold, price),
+                    world.order(trader, instrument, -sold, price),
+                ),
+            )
+            for instrument, sold, price in legs
+        ]
+
+    with pytest.raises(ContractLogicError) as refused:
+        world.batch(trader, *replace(100))
+    assert type(refused.value).__name__ in ("BelowInitialMargin", "UnrealisedProfitWithdrawal")
+    assert world.cash_of(maker) == before
+    # What a loan may be taken for may be bought back.
+    world.batch(trader, *replace(10))
+    assert world.position(trader, call)[0] == -90 * WAD

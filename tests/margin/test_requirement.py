@@ -489,6 +489,18 @@ def test_collateral_value_is_that_of_the_breakdown(desk, project, risk_officer, 
     assert expected == wad(9_007)
 
 
+@pytest.mark.parametrize("stable, value", [(2_000, 6_007), (3_000, 9_007), (4_000, 9_007)])
+def test_collateral_pays_at_the_lower_of_spot_and_stable_price(
+    desk, project, risk_officer, market, stable, value
+):
+    bitcoin, ether = market.spots
+    changed = market._replace(spots=(bitcoin, ether._replace(stable_index=wad(stable))))
+    desk.harness.setMarket(changed.case(), sender=risk_officer)
+    model = project.RiskModel.at(desk.harness.riskModel())
+    words = [balance(WETH, 3), balance(books.USDX, 7)]
+    assert model.collateralValue(words).value == wad(value)
+
+
 @pytest.mark.parametrize("old", ["rate", "index"])
 def test_collateral_value_tells_its_oldest_price(desk, project, risk_officer, market, old):
     ether, dollar = market.collaterals

@@ -165,7 +165,7 @@ class World:
         self.hub.observe_many(self.now, feeds)
 
     def _set_feed(self, feed: int, parameters: FeedParameters) -> None:
-        self.hub.set_feed(feed, parameters)
+        self.hub.set_feed(self.now, feed, parameters)
 
     def _set_surface(self, underlying: int, parameters: Any) -> None:
         self.hub.set_surface(underlying, parameters)

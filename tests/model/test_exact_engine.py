@@ -479,10 +479,10 @@ def test_a_loss_beyond_cash_is_paid_as_far_as_collateral_covers_it(engine):
     engine.deposit(MAKER, MAKER_ACCOUNT, world.STABLE, 100_000 * USD_RAW)
     trade(engine, 50 * WAD, 3_000 * WAD)
     set_price(engine, 10_000 * WAD)
-    # Cash 99,985; 100,000 tokens at 0.999 less 2 %.
-    covered = 99_985 * WAD + 97_902 * WAD
+    # Cash 99,985; 100,000 tokens at the stable rate of 0.998 less 2 %.
+    covered = 99_985 * WAD + 97_804 * WAD
     engine.settle(MAKER_ACCOUNT)
-    assert engine.cash_of(MAKER_ACCOUNT) == -97_902 * WAD
+    assert engine.cash_of(MAKER_ACCOUNT) == -97_804 * WAD
     assert engine.market_state(world.ETH).pnl_pool == covered
     assert engine.position_of(MAKER_ACCOUNT, PERPETUAL)[1] == 150_000 * WAD + covered
     engine.settle(MAKER_ACCOUNT)

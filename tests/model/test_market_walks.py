@@ -75,11 +75,12 @@ class Witness:
     def _check_observations(self, before: dict, after: dict) -> None:
         for feed, seen in after["hub"].observations.items():
             known = before["hub"].observations.get(feed)
-            parameters = after["hub"].feeds[feed]
             assert 0 <= seen.confidence <= seen.price
             assert seen.timestamp <= seen.observed_at <= after["now"]
             if known is None or known == seen:
                 continue
+            # Setting a feed observes it as its parameters were.
+            parameters = before["hub"].feeds[feed]
             assert seen.observed_at > known.observed_at
             low = mul_up(known.price, WAD - parameters.max_move)
             high = mul_down(known.price, WAD + parameters.max_move)
@@ -121,6 +122,7 @@ MET = {
     *("SettlementUncovered", "UnknownFeed", "SourceTwice", "FixedOnceListed", "LengthMismatch"),
     *("TimestampAhead", "TimestampBackwards", "SlicesNotAscending", "SliceExpired"),
     *("VolMoveTooLarge", "ForwardMoveTooLarge", "ButterflyArbitrage", "InvalidSlice"),
+    *("SliceTooEarly",),
     *("CalendarArbitrage", "TooManyExpiries", "MissingPrice", "ParameterOutOfRange"),
     *("SettlementTooEarly", "SettlementFinal", "OutageTooSoon", "SampleTooEarly"),
     *("AlreadyInBasket", "BasketFull", "LotSizeNotDivisor", "UnderlyingNotListed"),

@@ -127,6 +127,16 @@ def test_a_sequencer_failing_in_a_declared_outage_folds_no_time_ahead(clock, seq
     assert clock.outage.outage_from == START
 
 
+@pytest.mark.parametrize("rounds", [[(DOWN, 1)], [(DOWN, 1), (UP, START + 2 * DAY)]])
+def test_an_outage_said_to_be_long_ago_sets_the_clock_back_by_a_day_at_most(
+    clock, sequencer, rounds
+):
+    for round_ in rounds:
+        sequencer.change(*round_)
+    clock.sync_sequencer(START + 2 * DAY)
+    assert clock.active_time(START + 2 * DAY) == START + DAY
+
+
 @pytest.mark.parametrize("started_at", [0, START + 1])
 def test_a_feed_without_a_start_or_from_the_future_says_nothing(clock, sequencer, started_at):
     sequencer.change(DOWN, started_at)

@@ -215,7 +215,9 @@ def test_slices_of_one_expiry_keep_their_distance_in_time(poster, hub, world):
     hub.setSurface(BTC, (WAD, WAD, 1_000), sender=world.actors.governor)
     with reverts_with("TimestampBackwards", timestamp=at + 1_059, previous=at + 1_060):
         poster.post(expiry, at=at + 1_059)
-    poster.post(expiry, at=at + 1_060)
+    with reverts_with("SliceTooEarly", blockTimestamp=at + 1_119, earliest=at + 1_120):
+        poster.post(expiry, at=at + 1_119)
+    poster.post(expiry, at=at + 1_120)
 
 
 def test_a_slice_of_another_expiry_or_underlying_has_a_clock_of_its_own(poster, world):

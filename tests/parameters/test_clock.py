@@ -213,3 +213,46 @@ def test_active_time_never_runs_back_nor_ahead_of_time_between_syncs(
         later, counted = chain.blocks.head.timestamp, parameters.activeTime()
         assert active <= counted <= active + later - time
         time, active = later, counted
+
+
+def test_a_feed_that_tells_of_an_outage_long_ago_sets_no_clock_back_further_than_a_day(
+    parameters, feed, actors, chain
+):
+    """A single round, down since 1970, would have stopped every clock of the system for 56 years.
+
+    Active time fell to a second and went on from there: ramps, scan ranges and stable prices stood
+    still, volatilities could not be sampled, and no function of anybody's could repair it.
+    """
+    feed.setRound(1, DOWN, 1, 1, 1, sender=actors.admin)
+    parameters.setSequencerFeed(feed, GRACE, sender=actors.governor)
+    seen = sync(parameters, actors).timestamp
+    assert stopped(parameters, chain) == DAY
+    none = parameters.setSequencerFeed("0x" + "00" * 20, 0, sender=actors.governor).timestamp
+    chain.mine(deltatime=HOUR)
+    assert stopped(parameters, chain) == none - seen + DAY
+
+
+def test_a_missed_outage_counts_as_far_as_it_lies_in_the_last_day(
+    parameters, sequencer, actors, chain
+):
+    """The round before the latest could set the clock back as far as the latest itself."""
+    sequencer(DOWN, ago=1_000 * DAY)
+    up = sequencer(UP, ago=HOUR)
+    seen = sync(parameters, actors).timestamp
+    assert stopped(parameters, chain) == up - (seen - DAY)
+
+
+@pytest.mark.parametrize("code", ["0xfe", "0x622000005ffd", "0x622000005ff3"])
+def test_a_feed_that_burns_gas_or_answers_at_length_costs_a_bounded_amount(
+    parameters, sequencer, feed, actors, chain, code
+):
+    """Every price asks the clock: such a feed would have taken all gas there was.
+
+    No collateral could have been deposited, nothing settled and nobody liquidated until the
+    governor's delay had passed. The three: an invalid instruction, and two megabytes of error or
+    of answer.
+    """
+    chain.provider.set_code(feed.address, code)
+    receipt = parameters.syncSequencer(sender=actors.outsider, gas_limit=10_000_000)
+    assert receipt.gas_used < 300_000
+    assert not parameters.isOutage()
