@@ -39,9 +39,11 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
         if (seconds_ == 0 || seconds_ > MAX_OUTAGE_SECONDS) {
             revert IParameters.ParameterOutOfRange("seconds", seconds_, 1, MAX_OUTAGE_SECONDS);
         }
-        Outage memory o = _outage;
-        uint256 earliest = o.declaredUntil + PAUSE_SECONDS;
+        uint256 earliest = _outage.declaredUntil + PAUSE_SECONDS;
         if (block.timestamp < earliest) revert OutageTooSoon(block.timestamp, earliest);
+        // An outage of the sequencer that nobody saw comes first.
+        syncSequencer();
+        Outage memory o = _outage;
         o.declare(block.timestamp, seconds_);
         _outage = o;
         emit OutageDeclared(block.timestamp, o.declaredUntil);
@@ -74,7 +76,7 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     }
 
     /// @inheritdoc IOutageClock
-    function syncSequencer() external {
+    function syncSequencer() public {
         Outage memory o = _outage;
         uint256 until = o.sequencerUntil;
         if (!_takeIn(o)) return;

@@ -114,6 +114,7 @@ class OutageClock:
         earliest = self.outage.declared_until + DAY
         if self.outage.declared_until and now < earliest:
             raise OutageTooSoon(now, earliest)
+        self.sync_sequencer(now)
         self.outage = declared(self.outage, now, seconds)
         self.events.append(Event("OutageDeclared", (now, now + seconds)))
 

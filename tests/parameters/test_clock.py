@@ -191,14 +191,23 @@ def test_another_feed_ends_the_outage_of_the_last(parameters, sequencer, actors,
         parameters.setSequencerFeed(other, DAY + 1, sender=actors.governor)
 
 
-def test_active_time_never_runs_back_nor_ahead_of_time_between_syncs(
-    parameters, sequencer, actors, chain
-):
+def test_a_declaration_takes_in_what_the_sequencer_did_first(parameters, sequencer, actors, chain):
+    """An outage that nobody saw would have been lost behind the declared one."""
+    sync(parameters, actors)
+    chain.mine(deltatime=DAY)
+    down = sequencer(DOWN, ago=50)
+    up = sequencer(UP)
+    start = parameters.declareOutage(100, sender=actors.guardian).timestamp
+    chain.mine(timestamp=start + 100)
+    assert parameters.isOutage()
+    assert stopped(parameters, chain) == up - down + 100
+
+
+def test_active_time_never_runs_back_nor_ahead_of_time_between_syncs(parameters, actors, chain):
     """Every second counts or does not: declarations, ends and passing time leave no jump."""
     actions = [
         lambda: parameters.declareOutage(2 * HOUR, sender=actors.guardian),
         lambda: chain.mine(deltatime=HOUR),
-        lambda: sequencer(DOWN),
         lambda: parameters.endOutage(sender=actors.guardian),
         lambda: chain.mine(deltatime=2 * DAY),
         lambda: parameters.declareOutage(DAY, sender=actors.guardian),
