@@ -153,7 +153,7 @@ def test_packing_keeps_every_value(feed, poster_of_many, spot, slice_, rate):
     calls = [
         feed.post.encode_input([(255, *spot)], [(255, expiry, *slice_)], [(31, *rate)], []),
         feed.spot.encode_input(255),
-        feed.slice.encode_input(255, expiry),
+        feed.slice.encode_input(255, expiry, 0),
         feed.collateralRate.encode_input(31),
     ]
     posted, *read = poster_of_many.tryMany.call(feed, calls)
@@ -331,7 +331,7 @@ def test_a_large_market_is_cheap_to_read(feed, post, poster_of_many, now, expiry
         slices = [slice_update(now, e, underlying=u) for e in expiries]
         post([spot_update(now, underlying=u)], slices)
     calls = [feed.spot.encode_input(u) for u in underlyings]
-    calls += [feed.slice.encode_input(u, e) for u in underlyings for e in expiries]
+    calls += [feed.slice.encode_input(u, e, 0) for u in underlyings for e in expiries]
     # More than a contract pays that reads in a loop: this includes the transaction's own costs.
     data = poster_of_many.tryMany.encode_input(feed, calls).to_0x_hex()
     transaction = {"to": poster_of_many.address, "data": data, "gas": hex(10**7)}
