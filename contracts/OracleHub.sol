@@ -19,6 +19,7 @@ import {IOutageClock} from "./interfaces/IOutageClock.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {IPriceSource} from "./interfaces/IPriceSource.sol";
 import {ISignedReports} from "./interfaces/ISignedReports.sol";
+import {Ranges} from "./margin/Ranges.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {Svi} from "./math/Svi.sol";
 import {Aggregation} from "./oracle/Aggregation.sol";
@@ -117,9 +118,9 @@ contract OracleHub is IOracleHub, AccessManaged {
         external
         restricted
     {
-        _requireInRange("maxVolMove", parameters.maxVolMove, 0.01e18, 10e18);
-        _requireInRange("maxForwardMove", parameters.maxForwardMove, 0.0001e18, 1e18);
-        _requireInRange("minIntervalSeconds", parameters.minIntervalSeconds, 1, 1 days);
+        Ranges.requireIn("maxVolMove", parameters.maxVolMove, 0.01e18, 10e18);
+        Ranges.requireIn("maxForwardMove", parameters.maxForwardMove, 0.0001e18, 1e18);
+        Ranges.requireIn("minIntervalSeconds", parameters.minIntervalSeconds, 1, 1 days);
         SurfaceParameters memory old = surfaceParameters(underlying);
         _surfaces[underlying] = parameters;
         emit SurfaceSet(underlying, old, parameters);
@@ -134,7 +135,7 @@ contract OracleHub is IOracleHub, AccessManaged {
         if (known != 0) revert SettlementFinal(underlying, expiry, known, price);
         Feed storage f = _feeds[underlying];
         if (f.minPrice == 0) revert UnknownFeed(underlying);
-        _requireInRange("price", price, f.minPrice, f.maxPrice);
+        Ranges.requireIn("price", price, f.minPrice, f.maxPrice);
         settlementPrice[underlying][expiry] = price;
         emit Settled(underlying, expiry, price, 0);
     }
@@ -504,8 +505,8 @@ contract OracleHub is IOracleHub, AccessManaged {
         SurfaceParameters memory limits
     ) private {
         if (expiry <= block.timestamp) revert SliceExpired(underlying, expiry, block.timestamp);
-        _requireInRange("forwardRatio", posted.forwardRatio, 0.2e18, 5e18);
-        _requireInRange("discount", posted.discount, 0.01e18, 1e18);
+        Ranges.requireIn("forwardRatio", posted.forwardRatio, 0.2e18, 5e18);
+        Ranges.requireIn("discount", posted.discount, 0.01e18, 1e18);
         Svi.requireButterflyFree(posted.svi);
         Slice memory known = _slices[underlying][expiry];
         if (known.forwardRatio != 0) {
@@ -579,28 +580,28 @@ contract OracleHub is IOracleHub, AccessManaged {
     function _requireFeedInRange(uint16 feed, FeedParameters calldata p) private pure {
         if (feed == 0 || feed == COLLATERAL_FEEDS || feed > MAX_FEED) revert UnknownFeed(feed);
         uint256 count = p.sources.length;
-        _requireInRange("sources", count, 0, MAX_SOURCES);
-        _requireInRange("quorum", p.quorum, count == 0 ? 0 : count / 2 + 1, count);
+        Ranges.requireIn("sources", count, 0, MAX_SOURCES);
+        Ranges.requireIn("quorum", p.quorum, count == 0 ? 0 : count / 2 + 1, count);
         for (uint256 i = 0; i < count; ++i) {
-            _requireInRange("maxAgeSeconds", p.sources[i].maxAgeSeconds, 1, 1 days);
+            Ranges.requireIn("maxAgeSeconds", p.sources[i].maxAgeSeconds, 1, 1 days);
             for (uint256 j = 0; j < i; ++j) {
                 if (p.sources[i].source == p.sources[j].source) {
                     revert SourceTwice(p.sources[i].source);
                 }
             }
         }
-        _requireInRange("minPrice", p.minPrice, 1, MAX_PRICE);
+        Ranges.requireIn("minPrice", p.minPrice, 1, MAX_PRICE);
         uint256 ratio = count == 0 ? 1 : MAX_PRICE_RATIO;
         uint256 greatest = FixedPoint.min(MAX_PRICE, uint256(p.minPrice) * ratio);
-        _requireInRange("maxPrice", p.maxPrice, p.minPrice, greatest);
-        _requireInRange("maxMove", p.maxMove, 0.001e18, 0.9e18);
-        _requireInRange("stableRate", p.stableRate, 0.0001e18, 10e18);
-        _requireInRange("markBand", p.markBand, 0, 0.2e18);
-        _requireInRange("cacheSeconds", p.cacheSeconds, 0, 1 hours);
+        Ranges.requireIn("maxPrice", p.maxPrice, p.minPrice, greatest);
+        Ranges.requireIn("maxMove", p.maxMove, 0.001e18, 0.9e18);
+        Ranges.requireIn("stableRate", p.stableRate, 0.0001e18, 10e18);
+        Ranges.requireIn("markBand", p.markBand, 0, 0.2e18);
+        Ranges.requireIn("cacheSeconds", p.cacheSeconds, 0, 1 hours);
         if (p.markSource.source == address(0)) return;
         bool canHaveMark = count > 0 && feed < COLLATERAL_FEEDS;
-        _requireInRange("markSource", 1, 0, canHaveMark ? 1 : 0);
-        _requireInRange("maxAgeSeconds", p.markSource.maxAgeSeconds, 1, 1 days);
+        Ranges.requireIn("markSource", 1, 0, canHaveMark ? 1 : 0);
+        Ranges.requireIn("maxAgeSeconds", p.markSource.maxAgeSeconds, 1, 1 days);
     }
 
     /// @dev What is fixed stays so, price and all: no setter moves a price at one stroke.
@@ -612,12 +613,6 @@ contract OracleHub is IOracleHub, AccessManaged {
         }
         if (isFixed && old.minPrice != p.minPrice) {
             revert IParameters.FixedOnceListed("minPrice", old.minPrice, p.minPrice);
-        }
-    }
-
-    function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) {
-            revert IParameters.ParameterOutOfRange(name, value, min, max);
         }
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IParameters} from "./interfaces/IParameters.sol";
+import {Ranges} from "./margin/Ranges.sol";
 import {
     CollateralParameters,
     GlobalParameters,
@@ -33,67 +34,67 @@ contract ParameterRanges {
     error ScenarioSideMissing(bytes32 side);
 
     function requireGlobal(GlobalParameters calldata p) external pure {
-        _requireInRange("initialFactor", p.initialFactor, 0.1e18, 4e18);
-        _requireInRange("maintenanceFactor", p.maintenanceFactor, 0.1e18, p.initialFactor);
-        _requireInRange("volExponentShort", p.volExponentShort, 0, 1e18);
-        _requireInRange("volExponentLong", p.volExponentLong, 0, 1e18);
-        _requireInRange("minimumTau", p.minimumTauSeconds, 1 hours, 30 days);
-        _requireInRange("profitWeight", p.profitWeight, 0, 1e18);
-        _requireInRange("withdrawMaxAge", p.withdrawMaxAgeSeconds, 1, 1 days);
-        _requireInRange("openMaxAge", p.openMaxAgeSeconds, 1, 1 days);
-        _requireInRange("marginMaxAge", p.marginMaxAgeSeconds, 1, 1 days);
-        _requireInRange("liquidationMaxAge", p.liquidationMaxAgeSeconds, 1, 7 days);
-        _requireInRange("rampSeconds", p.rampSeconds, 1 hours, 30 days);
-        _requireInRange("maxPositions", p.maxPositions, 1, 128);
-        _requireInRange("riseRate", p.riseRate, 0.001e18, 2e18);
-        _requireInRange("fallRate", p.fallRate, 0.0001e18, 2e18);
+        Ranges.requireIn("initialFactor", p.initialFactor, 0.1e18, 4e18);
+        Ranges.requireIn("maintenanceFactor", p.maintenanceFactor, 0.1e18, p.initialFactor);
+        Ranges.requireIn("volExponentShort", p.volExponentShort, 0, 1e18);
+        Ranges.requireIn("volExponentLong", p.volExponentLong, 0, 1e18);
+        Ranges.requireIn("minimumTau", p.minimumTauSeconds, 1 hours, 30 days);
+        Ranges.requireIn("profitWeight", p.profitWeight, 0, 1e18);
+        Ranges.requireIn("withdrawMaxAge", p.withdrawMaxAgeSeconds, 1, 1 days);
+        Ranges.requireIn("openMaxAge", p.openMaxAgeSeconds, 1, 1 days);
+        Ranges.requireIn("marginMaxAge", p.marginMaxAgeSeconds, 1, 1 days);
+        Ranges.requireIn("liquidationMaxAge", p.liquidationMaxAgeSeconds, 1, 7 days);
+        Ranges.requireIn("rampSeconds", p.rampSeconds, 1 hours, 30 days);
+        Ranges.requireIn("maxPositions", p.maxPositions, 1, 128);
+        Ranges.requireIn("riseRate", p.riseRate, 0.001e18, 2e18);
+        Ranges.requireIn("fallRate", p.fallRate, 0.0001e18, 2e18);
     }
 
     function requireInterest(InterestParameters calldata p) external pure {
-        _requireInRange("base", p.base, 0, 10e18);
-        _requireInRange("slope1", p.slope1, 0, 10e18);
-        _requireInRange("slope2", p.slope2, 0, 10e18);
-        _requireInRange("kink", p.kink, 0.01e18, 0.99e18);
-        _requireInRange("reserveFactor", p.reserveFactor, 0, 1e18);
+        Ranges.requireIn("base", p.base, 0, 10e18);
+        Ranges.requireIn("slope1", p.slope1, 0, 10e18);
+        Ranges.requireIn("slope2", p.slope2, 0, 10e18);
+        Ranges.requireIn("kink", p.kink, 0.01e18, 0.99e18);
+        Ranges.requireIn("reserveFactor", p.reserveFactor, 0, 1e18);
     }
 
     function requireDecorrelation(uint256 group, uint256 decorrelation) external pure {
-        _requireInRange("group", group, 0, MAX_GROUP);
-        _requireInRange("decorrelation", decorrelation, 0, 1e18);
+        Ranges.requireIn("group", group, 0, MAX_GROUP);
+        Ranges.requireIn("decorrelation", decorrelation, 0, 1e18);
     }
 
     function requireUnderlying(uint256 underlying, UnderlyingParameters calldata p) external pure {
-        _requireInRange("underlying", underlying, 1, type(uint8).max);
-        _requireInRange("listed", p.listed ? 1 : 0, 1, 1);
-        _requireInRange("group", p.group, 0, MAX_GROUP);
-        _requireInRange("scanRange", p.scanRange, 0.001e18, 0.9e18);
-        _requireInRange("maxScanRange", p.maxScanRange, p.scanRange, 0.9e18);
-        _requireInRange("scanMultiplier", p.scanMultiplier, 0, 20e18);
-        _requireInRange("volRange", p.volRange, 0, 2e18);
-        _requireInRange("volFloor", p.volFloor, 0, 1e18);
-        _requireInRange("basisRate", p.basisRate, 0, 0.2e18);
-        _requireInRange("shortOptionRate", p.shortOptionRate, 0, 0.2e18);
-        _requireInRange("concentrationRate", p.concentrationRate, 0, 1e18);
-        _requireInRange("depth", p.depth, 1e18, type(uint96).max);
-        _requireInRange("maxOiMultiplier", p.maxOiMultiplier, 0, 10e18);
-        _requireInRange("oiUpper", p.oiUpper, 1, type(uint96).max);
-        _requireInRange("oiLower", p.oiLower, 0, p.oiUpper - 1);
-        _requireInRange("lotSize", p.lotSize, 1, type(uint64).max);
-        _requireInRange("fundingCap", p.fundingCap, 0, 0.1e18);
-        _requireInRange("makerFee", p.makerFee, 0, 0.01e18);
-        _requireInRange("takerFee", p.takerFee, 0, 0.01e18);
-        _requireInRange("optionFeeCap", p.optionFeeCap, 0, 0.5e18);
+        Ranges.requireIn("underlying", underlying, 1, type(uint8).max);
+        Ranges.requireIn("listed", p.listed ? 1 : 0, 1, 1);
+        Ranges.requireIn("group", p.group, 0, MAX_GROUP);
+        Ranges.requireIn("scanRange", p.scanRange, 0.001e18, 0.9e18);
+        Ranges.requireIn("maxScanRange", p.maxScanRange, p.scanRange, 0.9e18);
+        Ranges.requireIn("scanMultiplier", p.scanMultiplier, 0, 20e18);
+        Ranges.requireIn("volRange", p.volRange, 0, 2e18);
+        Ranges.requireIn("volFloor", p.volFloor, 0, 1e18);
+        Ranges.requireIn("basisRate", p.basisRate, 0, 0.2e18);
+        Ranges.requireIn("shortOptionRate", p.shortOptionRate, 0, 0.2e18);
+        Ranges.requireIn("concentrationRate", p.concentrationRate, 0, 1e18);
+        Ranges.requireIn("depth", p.depth, 1e18, type(uint96).max);
+        Ranges.requireIn("maxOiMultiplier", p.maxOiMultiplier, 0, 10e18);
+        Ranges.requireIn("oiUpper", p.oiUpper, 1, type(uint96).max);
+        Ranges.requireIn("oiLower", p.oiLower, 0, p.oiUpper - 1);
+        Ranges.requireIn("lotSize", p.lotSize, 1, type(uint64).max);
+        Ranges.requireIn("fundingCap", p.fundingCap, 0, 0.1e18);
+        Ranges.requireIn("makerFee", p.makerFee, 0, 0.01e18);
+        Ranges.requireIn("takerFee", p.takerFee, 0, 0.01e18);
+        Ranges.requireIn("optionFeeCap", p.optionFeeCap, 0, 0.5e18);
     }
 
     function requireCollateral(uint256 asset, CollateralParameters calldata p) external pure {
-        _requireInRange("asset", asset, 1, MAX_ASSET);
-        _requireInRange("decimals", p.decimals, 0, 24);
-        _requireInRange("haircut", p.haircut, 0, 1e18 - 1);
+        Ranges.requireIn("asset", asset, 1, MAX_ASSET);
+        Ranges.requireIn("decimals", p.decimals, 0, 24);
+        Ranges.requireIn("haircut", p.haircut, 0, 1e18 - 1);
         // Only what is meant to be worth a fixed price can depart from it.
-        _requireInRange("depegRate", p.depegRate, 0, p.underlying == 0 ? 1e18 : 0);
+        Ranges.requireIn("depegRate", p.depegRate, 0, p.underlying == 0 ? 1e18 : 0);
         uint256 maxRaw =
             p.decimals > 18 ? type(uint128).max : MAX_BALANCE / 10 ** (18 - p.decimals);
-        _requireInRange("capRaw", p.capRaw, 0, maxRaw);
+        Ranges.requireIn("capRaw", p.capRaw, 0, maxRaw);
     }
 
     /// @notice Judges scenarios and packs them with their ramp, as `IParameters.scenarioPointer`
@@ -119,11 +120,11 @@ contract ParameterRanges {
     }
 
     function _requireScenarios(Scenario[] calldata list) private pure {
-        _requireInRange("scenarios", list.length, 1, MAX_SCENARIOS);
+        Ranges.requireIn("scenarios", list.length, 1, MAX_SCENARIOS);
         for (uint256 i = 0; i < list.length; ++i) {
             _requireAbsInRange("pricePpm", list[i].pricePpm, MAX_PRICE_PPM);
             _requireAbsInRange("volPpm", list[i].volPpm, MAX_VOL_PPM);
-            _requireInRange("weightPpm", list[i].weightPpm, 1, ONE_PPM);
+            Ranges.requireIn("weightPpm", list[i].weightPpm, 1, ONE_PPM);
         }
         _requireVolClasses(list);
     }
@@ -169,7 +170,7 @@ contract ParameterRanges {
             }
             ++count;
         }
-        _requireInRange("volClasses", count, 1, MAX_VOL_CLASSES);
+        Ranges.requireIn("volClasses", count, 1, MAX_VOL_CLASSES);
     }
 
     /// @dev Negative numbers are given in two's complement.
@@ -178,12 +179,6 @@ contract ParameterRanges {
             revert IParameters.ParameterOutOfRange(
                 name, uint256(value), uint256(-max), uint256(max)
             );
-        }
-    }
-
-    function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) {
-            revert IParameters.ParameterOutOfRange(name, value, min, max);
         }
     }
 }

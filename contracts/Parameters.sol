@@ -7,6 +7,7 @@ import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 import {ParameterRanges} from "./ParameterRanges.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {Ramp} from "./margin/Ramp.sol";
+import {Ranges} from "./margin/Ranges.sol";
 import {ScanRange} from "./margin/ScanRange.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {OutageClock} from "./oracle/OutageClock.sol";
@@ -281,7 +282,7 @@ contract Parameters is IParameters, OutageClock {
         for (uint256 i = 0; i < expiries_.length; ++i) {
             uint32 expiry = expiries_[i];
             uint256 latest = block.timestamp + MAX_TENOR_SECONDS;
-            _requireInRange("expiry", expiry, block.timestamp + 1, latest);
+            Ranges.requireIn("expiry", expiry, block.timestamp + 1, latest);
             if (expiry % 1 hours != 0) revert ExpiryNotOnTheHour(expiry);
             if (isExpiryListed[underlying][expiry]) revert ExpiryAlreadyListed(underlying, expiry);
             if (_underlyings[underlying].expiries.length == MAX_LIVE_EXPIRIES) {
@@ -572,9 +573,5 @@ contract Parameters is IParameters, OutageClock {
 
     function _requireUnchanged(bytes32 name, uint256 current, uint256 proposed) private pure {
         if (proposed != current) revert FixedOnceListed(name, current, proposed);
-    }
-
-    function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) revert ParameterOutOfRange(name, value, min, max);
     }
 }

@@ -8,8 +8,8 @@ import {
 } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {IOracleHub} from "./interfaces/IOracleHub.sol";
-import {IParameters} from "./interfaces/IParameters.sol";
 import {ISignedReports} from "./interfaces/ISignedReports.sol";
+import {Ranges} from "./margin/Ranges.sol";
 import {PriceReport, SurfaceReport} from "./types/Types.sol";
 
 /// @title Reports that several signers vouch for
@@ -46,9 +46,7 @@ contract SignedReports is ISignedReports, EIP712, AccessManaged {
     /// @inheritdoc ISignedReports
     function setSigners(address[] calldata signers_, uint256 threshold) external restricted {
         uint256 count = signers_.length;
-        if (count == 0 || count > MAX_SIGNERS) {
-            revert IParameters.ParameterOutOfRange("signers", count, 1, MAX_SIGNERS);
-        }
+        Ranges.requireIn("signers", count, 1, MAX_SIGNERS);
         if (2 * threshold <= count || threshold > count) {
             revert ThresholdOutOfRange(threshold, count);
         }

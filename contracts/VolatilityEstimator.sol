@@ -5,8 +5,8 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 
 import {Parameters} from "./Parameters.sol";
 import {IMarketData} from "./interfaces/IMarketData.sol";
-import {IParameters} from "./interfaces/IParameters.sol";
 import {IVolatilityEstimator} from "./interfaces/IVolatilityEstimator.sol";
+import {Ranges} from "./margin/Ranges.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {Transcendental} from "./math/Transcendental.sol";
 import {Ewma} from "./oracle/Ewma.sol";
@@ -59,7 +59,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
 
     /// @inheritdoc IVolatilityEstimator
     function addUnderlying(uint8 underlying, uint256 annualVolatility) external restricted {
-        _requireInRange("annualVolatility", annualVolatility, 0.05e18, 5e18);
+        Ranges.requireIn("annualVolatility", annualVolatility, 0.05e18, 5e18);
         uint256 place = _basket.length;
         if (_places[underlying] != 0) revert AlreadyInBasket(underlying);
         if (place == MAX_UNDERLYINGS) revert BasketFull(MAX_UNDERLYINGS);
@@ -74,9 +74,9 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         external
         restricted
     {
-        _requireInRange("intervalSeconds", intervalSeconds, 60, 1 days);
-        _requireInRange("decaySeconds", decaySeconds, 1 days, 365 days);
-        _requireInRange("maxDeviation", maxDeviation, 2e18, 20e18);
+        Ranges.requireIn("intervalSeconds", intervalSeconds, 60, 1 days);
+        Ranges.requireIn("decaySeconds", decaySeconds, 1 days, 365 days);
+        Ranges.requireIn("maxDeviation", maxDeviation, 2e18, 20e18);
         Settings memory s = estimator;
         estimator = Settings(
             uint32(intervalSeconds), uint32(decaySeconds), uint72(maxDeviation), s.sampledAt
@@ -206,11 +206,5 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
     /// @dev Place of a pair i <= j: row i begins after i rows of 8, 7, … values and holds j >= i.
     function _index(uint256 i, uint256 j) private pure returns (uint256) {
         return i * (2 * MAX_UNDERLYINGS - 1 - i) / 2 + j;
-    }
-
-    function _requireInRange(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) {
-            revert IParameters.ParameterOutOfRange(name, value, min, max);
-        }
     }
 }

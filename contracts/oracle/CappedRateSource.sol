@@ -6,9 +6,9 @@ import {
     IERC20Metadata
 } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 
-import {IParameters} from "../interfaces/IParameters.sol";
 import {IPriceSource} from "../interfaces/IPriceSource.sol";
 import {IRateProvider} from "../interfaces/IRateProvider.sol";
+import {Ranges} from "../margin/Ranges.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 
 /// @title Rate of a vault or of a rate provider that cannot jump upwards
@@ -57,9 +57,7 @@ contract CappedRateSource is IPriceSource {
     /// @param isVault Which of the two.
     /// @param growth Greatest growth of the rate per year, at most one.
     constructor(address origin, bool isVault, uint256 growth) {
-        if (growth > MAX_GROWTH) {
-            revert IParameters.ParameterOutOfRange("growth", growth, 0, MAX_GROWTH);
-        }
+        Ranges.requireIn("growth", growth, 0, MAX_GROWTH);
         uint256 sharesRaw = isVault ? _unit(IERC4626(origin)) : 0;
         (ORIGIN, SHARES_RAW, GROWTH) = (origin, sharesRaw, growth);
         _start(_rate(origin, sharesRaw));

@@ -5,8 +5,8 @@ import {
     AggregatorV3Interface
 } from "@chainlink/contracts/src/v0.8/interfaces/AggregatorV3Interface.sol";
 
-import {IParameters} from "../interfaces/IParameters.sol";
 import {IPriceSource} from "../interfaces/IPriceSource.sol";
+import {Ranges} from "../margin/Ranges.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 
 /// @title Price of a Chainlink feed
@@ -28,12 +28,8 @@ contract ChainlinkSource is IPriceSource {
 
     constructor(AggregatorV3Interface aggregator, uint256 deviation) {
         uint8 decimals = aggregator.decimals();
-        if (decimals > MAX_DECIMALS) {
-            revert IParameters.ParameterOutOfRange("decimals", decimals, 0, MAX_DECIMALS);
-        }
-        if (deviation > MAX_DEVIATION) {
-            revert IParameters.ParameterOutOfRange("deviation", deviation, 0, MAX_DEVIATION);
-        }
+        Ranges.requireIn("decimals", decimals, 0, MAX_DECIMALS);
+        Ranges.requireIn("deviation", deviation, 0, MAX_DEVIATION);
         (AGGREGATOR, DECIMALS, DEVIATION) = (aggregator, decimals, deviation);
     }
 

@@ -7,7 +7,7 @@ import {
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 
 import {IOutageClock, Outage} from "../interfaces/IOutageClock.sol";
-import {IParameters} from "../interfaces/IParameters.sol";
+import {Ranges} from "../margin/Ranges.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {Outages, UptimeRound} from "./Outages.sol";
 
@@ -36,9 +36,7 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     /// @notice Declares that prices must not be relied on from now on; the guardian's.
     /// @param seconds_ For how long, 1 to 86,400.
     function declareOutage(uint256 seconds_) external restricted {
-        if (seconds_ == 0 || seconds_ > MAX_OUTAGE_SECONDS) {
-            revert IParameters.ParameterOutOfRange("seconds", seconds_, 1, MAX_OUTAGE_SECONDS);
-        }
+        Ranges.requireIn("seconds", seconds_, 1, MAX_OUTAGE_SECONDS);
         uint256 earliest = _outage.declaredUntil + PAUSE_SECONDS;
         if (block.timestamp < earliest) revert OutageTooSoon(block.timestamp, earliest);
         // An outage of the sequencer that nobody saw comes first.
@@ -61,11 +59,7 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     /// @param graceSeconds_ For how long after an outage of the sequencer prices must not be relied
     /// on, at most 86,400.
     function setSequencerFeed(address feed, uint256 graceSeconds_) external restricted {
-        if (graceSeconds_ > MAX_GRACE_SECONDS) {
-            revert IParameters.ParameterOutOfRange(
-                "graceSeconds", graceSeconds_, 0, MAX_GRACE_SECONDS
-            );
-        }
+        Ranges.requireIn("graceSeconds", graceSeconds_, 0, MAX_GRACE_SECONDS);
         _outage.sequencerRound = 0;
         if (_outage.sequencerUntil == Outages.LASTING) {
             _outage.sequencerUntil = uint40(block.timestamp);
