@@ -186,8 +186,8 @@ class ChainLedger:
 
     def _send(self, request: dict, now: int) -> bool:
         """Send a transaction in a block of that time; return whether it succeeded."""
-        _result("evm_setNextBlockTimestamp", [now])
-        return _result("eth_sendTransactionSync", [request])["status"] == "0x1"
+        result_of("evm_setNextBlockTimestamp", [now])
+        return result_of("eth_sendTransactionSync", [request])["status"] == "0x1"
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -233,7 +233,7 @@ class ChainLedger:
         ]
         data = call_data(TRY_MANY, [self.harness, batches])
         request = {"to": self.harness, "data": "0x" + data.hex(), "gas": GAS}
-        result = _result("eth_call", [request, "latest", {}, {"time": hex(now)}])
+        result = result_of("eth_call", [request, "latest", {}, {"time": hex(now)}])
         outcomes: dict[int, tuple[bool, bytes]] = {}
         for group, (_, answer) in zip(places, _outcomes(bytes.fromhex(result[2:])), strict=True):
             outcomes |= zip(group, _outcomes(answer), strict=True)
@@ -259,7 +259,7 @@ class ChainLedger:
         """Fields of accounts' headers, cash signed; read by code put in place of the engine's."""
         slots = [keccak(encode(["uint256"] * 2, [a, self._headers_slot])) for a in accounts]
         request = {"to": self.engine, "data": "0x" + b"".join(slots).hex()}
-        result = _result("eth_call", [request, "latest", {self.engine: {"code": READ_STORAGE}}])
+        result = result_of("eth_call", [request, "latest", {self.engine: {"code": READ_STORAGE}}])
         words = [int(result[i : i + 64], 16) for i in range(2, len(result), 64)]
         return [_header(word) for word in words]
 
@@ -471,7 +471,7 @@ def _rpc(method: str, parameters: list) -> dict:
     return ape.networks.provider.web3.provider.make_request(method, parameters)
 
 
-def _result(method: str, parameters: list) -> Any:
+def result_of(method: str, parameters: list) -> Any:
     response = _rpc(method, parameters)
     if "error" in response:
         raise AssertionError(f"{method}: {response['error']}")

@@ -15,10 +15,10 @@ from differential.chain_ledger import (
     Probe,
     _address,
     _outcomes,
-    _result,
     _rpc,
     call_data,
     decode_error,
+    result_of,
 )
 from eth_abi import decode
 from eth_utils import keccak
@@ -74,7 +74,7 @@ class ChainMarket:
 
     def __init__(self, contracts: Contracts) -> None:
         self.contracts = contracts
-        self._sequencer_code = _result("eth_getCode", [contracts.sequencer.address, "latest"])
+        self._sequencer_code = result_of("eth_getCode", [contracts.sequencer.address, "latest"])
 
     # ------------------------------------------------------------------------------------- acting
 
@@ -90,7 +90,7 @@ class ChainMarket:
             self._set_round(world)
         elif name == "break_sequencer":
             code = REVERTING_CODE if world.sequencer.fails else self._sequencer_code
-            _result("anvil_setCode", [self.contracts.sequencer.address, code])
+            result_of("anvil_setCode", [self.contracts.sequencer.address, code])
 
     def perform(self, action: Action, now: int, *, is_refused: bool) -> tuple[Any, dict]:
         """Do an action at a time.
@@ -106,8 +106,8 @@ class ChainMarket:
         sender = self.contracts.governor.address
         request = {"from": sender, "to": target, "data": "0x" + data.hex(), "gas": GAS}
         if not is_refused:
-            _result("evm_setNextBlockTimestamp", [now])
-            receipt = _result("eth_sendTransactionSync", [request])
+            result_of("evm_setNextBlockTimestamp", [now])
+            receipt = result_of("eth_sendTransactionSync", [request])
             if receipt["status"] == "0x1":
                 return None, self._events(receipt["logs"])
         response = _rpc("eth_call", [request, "latest", {}, {"time": hex(now)}])
@@ -143,7 +143,7 @@ class ChainMarket:
         address = self.contracts.puppets[puppet.place].address
         words = (*puppet.answer, MODES.index(puppet.mode))
         for slot, word in enumerate(words):
-            _result("anvil_setStorageAt", [address, hex(slot), f"0x{word:064x}"])
+            result_of("anvil_setStorageAt", [address, hex(slot), f"0x{word:064x}"])
 
     def _set_round(self, world: World) -> None:
         """Tell the uptime feed's double of the latest round, in a block of the present."""
@@ -151,13 +151,13 @@ class ChainMarket:
         sequencer = self.contracts.sequencer
         arguments = (*latest, latest.started_at, latest.round_id)
         data = call_data("setRound(uint80,int256,uint256,uint256,uint80)", arguments)
-        _result("anvil_setCode", [sequencer.address, self._sequencer_code])
-        _result("evm_setNextBlockTimestamp", [world.now])
+        result_of("anvil_setCode", [sequencer.address, self._sequencer_code])
+        result_of("evm_setNextBlockTimestamp", [world.now])
         request = {"from": self.contracts.governor.address, "to": sequencer.address}
         request |= {"data": "0x" + data.hex(), "gas": GAS}
-        assert _result("eth_sendTransactionSync", [request])["status"] == "0x1"
+        assert result_of("eth_sendTransactionSync", [request])["status"] == "0x1"
         if world.sequencer.fails:
-            _result("anvil_setCode", [sequencer.address, REVERTING_CODE])
+            result_of("anvil_setCode", [sequencer.address, REVERTING_CODE])
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -191,7 +191,7 @@ class ChainMarket:
         ]
         data = call_data(many, [harness, batches])
         request = {"to": harness, "data": "0x" + data.hex(), "gas": hex(10**9)}
-        result = _result("eth_call", [request, "latest", {}, {"time": hex(now)}])
+        result = result_of("eth_call", [request, "latest", {}, {"time": hex(now)}])
         outcomes: dict[int, tuple[bool, bytes]] = {}
         for group, (_, answer) in zip(places, _outcomes(bytes.fromhex(result[2:])), strict=True):
             outcomes |= zip(group, _outcomes(answer), strict=True)

@@ -29,19 +29,6 @@ MINTED = 2**128
 SEEDS = (1, 10, 2, 3)
 
 
-class Drawn:
-    """Choices of Hypothesis."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def integer(self, low: int, high: int) -> int:
-        return self._data.draw(st.integers(low, high))
-
-    def item(self, items):
-        return self._data.draw(st.sampled_from(items))
-
-
 class Pair:
     """A model and a deployed ledger that have been through the same."""
 
@@ -236,12 +223,12 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule(data=st.data(), kind=st.sampled_from(list(actions.KINDS)))
     def act(self, data, kind):
-        action = kind(Drawn(data), self.pair.engine, self.pair.cast)
+        action = kind(actions.Drawn(data), self.pair.engine, self.pair.cast)
         assert self.pair.do(action) == []
 
     @rule(data=st.data())
     def move_market(self, data):
-        assert self.pair.post(Drawn(data)) == []
+        assert self.pair.post(actions.Drawn(data)) == []
 
     def teardown(self):
         if hasattr(self, "snapshot"):

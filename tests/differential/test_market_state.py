@@ -9,14 +9,14 @@ from collections import Counter
 from unittest.mock import patch
 
 import pytest
-from differential.chain_ledger import _result
+from differential.chain_ledger import result_of
 from differential.chain_market import BESIDE, ChainMarket, Contracts, event_values
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from model import market_actions as actions
 from model import market_world as world_of
-from model.ledger_actions import Seeded
+from model.ledger_actions import Drawn, Seeded
 from model.market_world import Action, World
 from model.test_market_walks import MET
 
@@ -36,19 +36,6 @@ SEEDS = (40, 22, 42, 18, 21)
 STEPS = 120
 LATER = (61, 3_700)
 ESTIMATOR = 5
-
-
-class Drawn:
-    """Choices of Hypothesis."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def integer(self, low: int, high: int) -> int:
-        return self._data.draw(st.integers(low, high))
-
-    def item(self, items):
-        return self._data.draw(st.sampled_from(items))
 
 
 class Pair:
@@ -132,14 +119,14 @@ def contracts(project, accounts):
 @pytest.fixture
 def isolated(chain, contracts):
     """Give the deployment back as it was."""
-    snapshot = _result("evm_snapshot", [])
+    snapshot = result_of("evm_snapshot", [])
     yield contracts
-    _result("evm_revert", [snapshot])
+    result_of("evm_revert", [snapshot])
 
 
 def begin(contracts: Contracts) -> Pair:
     """Return both sides at the opening of a walk."""
-    latest = int(_result("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
+    latest = int(result_of("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
     start = max(world_of.START, (latest // 3_600 + 1) * 3_600)
     world = World([int(p.address, 16) for p in contracts.puppets], start)
     world.token = contracts.token.address.lower()
@@ -176,7 +163,7 @@ class Markets(RuleBasedStateMachine):
 
     @initialize()
     def isolate(self):
-        self.snapshot = _result("evm_snapshot", [])
+        self.snapshot = result_of("evm_snapshot", [])
         self.pair = begin(self.contracts)
 
     @rule(data=st.data(), kind=st.sampled_from(list(actions.KINDS)))
@@ -191,7 +178,7 @@ class Markets(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "snapshot"):
-            _result("evm_revert", [self.snapshot])
+            result_of("evm_revert", [self.snapshot])
 
 
 def test_chain_and_model_agree_on_what_hypothesis_does(contracts):
@@ -261,10 +248,10 @@ def test_a_wrong_twin_of_the_model_is_caught(contracts, name):
 
 
 def _differs(contracts: Contracts, seed: int) -> bool:
-    snapshot = _result("evm_snapshot", [])
+    snapshot = result_of("evm_snapshot", [])
     try:
         return bool(begin(contracts).walk(seed, STEPS))
     except AssertionError:
         return True
     finally:
-        _result("evm_revert", [snapshot])
+        result_of("evm_revert", [snapshot])

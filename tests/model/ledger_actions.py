@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from hypothesis import strategies as st
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact import lens, risk_model
@@ -36,6 +37,19 @@ class Chooser(Protocol):
 
     def item(self, items: list[T] | tuple[T, ...]) -> T:
         """Return one of the items."""
+
+
+class Drawn:
+    """Choices of Hypothesis."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self._data = data
+
+    def integer(self, low: int, high: int) -> int:
+        return self._data.draw(st.integers(low, high))
+
+    def item(self, items: list[T] | tuple[T, ...]) -> T:
+        return self._data.draw(st.sampled_from(items))
 
 
 class Seeded:

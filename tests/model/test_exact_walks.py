@@ -17,19 +17,6 @@ ACCOUNTS = tuple(world.account(person, sub_id) for person in PEOPLE for sub_id i
 CHECKED = ("withdraw", "match_orders", "set_margin_mode")
 
 
-class Drawn:
-    """Choices of Hypothesis."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def integer(self, low: int, high: int) -> int:
-        return self._data.draw(st.integers(low, high))
-
-    def item(self, items):
-        return self._data.draw(st.sampled_from(items))
-
-
 def start() -> tuple[Engine, actions.Cast]:
     """Funded accounts, some with collateral."""
     engine = world.engine(fee_collectors={PEOPLE[0]})
@@ -81,7 +68,7 @@ def walk(seed: int, steps: int) -> list[str]:
 def test_invariants_hold_after_any_actions(data):
     engine, cast = start()
     for done in range(data.draw(st.integers(1, 25))):
-        assert not step(Drawn(data), engine, cast, settled=10 * done)
+        assert not step(actions.Drawn(data), engine, cast, settled=10 * done)
 
 
 @pytest.mark.parametrize("seed", range(3))

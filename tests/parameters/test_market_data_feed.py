@@ -8,47 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reverts import revert_data, reverts_with
 
+from reference_model.exact import svi as smiles
+
 WAD = 10**18
 HOUR = 3_600
 MAX_UINT96 = 2**96 - 1
 READ_GAS_LIMIT = 400_000
 
-
-def packed_svi(a, b, rho, m, sigma):
-    """Return an SVI slice as a word, each parameter in its own binary fraction."""
-    fields = ((a, 56, 0), (b, 56, 64), (rho, 30, 128), (m, 40, 160), (sigma, 40, 208))
-    bits = (64, 64, 32, 48, 48)
-    return sum(
-        (round(value * 2**scale) % 2**width) << shift
-        for (value, scale, shift), width in zip(fields, bits, strict=True)
-    )
-
-
-SVI = packed_svi(0.01, 0.1, -0.3, 0.02, 0.2)
+SVI = smiles.pack(0.01, 0.1, -0.3, 0.02, 0.2)
 M_X64 = round(0.02 * 2**40) << 24
-FAR_SVI = packed_svi(0.02, 0.1, -0.3, 0.02, 0.2)
-
-
-def packed_svi(a, b, rho, m, sigma):
-    """Return an SVI slice as a word, each parameter in its own binary fraction."""
-    fields = ((a, 56, 0), (b, 56, 64), (rho, 30, 128), (m, 40, 160), (sigma, 40, 208))
-    bits = (64, 64, 32, 48, 48)
-    return sum(
-        (round(value * 2**scale) % 2**width) << shift
-        for (value, scale, shift), width in zip(fields, bits, strict=True)
-    )
-
-
-SVI = packed_svi(0.01, 0.1, -0.3, 0.02, 0.2)
-M_X64 = round(0.02 * 2**40) << 24
-FAR_SVI = packed_svi(0.02, 0.1, -0.3, 0.02, 0.2)
+FAR_SVI = smiles.pack(0.02, 0.1, -0.3, 0.02, 0.2)
 
 prices = st.integers(1, MAX_UINT96)
 timestamps = st.integers(1, 10**9)
 # Gatheral and Jacquier: no butterfly arbitrage where b * (1 + abs(rho)) < 4 and b is small beside
 # sigma and the least variance.
 slices = st.builds(
-    packed_svi,
+    smiles.pack,
     a=st.floats(0.1, 2),
     b=st.floats(0, 0.1),
     rho=st.floats(-0.5, 0.5),
@@ -240,10 +216,10 @@ def test_slice_must_lie_before_its_expiry(post, now):
 @pytest.mark.parametrize(
     "svi",
     [
-        packed_svi(-0.5, 0.1, 0, 0, 0.2),  # variance below zero
-        packed_svi(0.01, 0.1, 1, 0, 0.2),  # a wing without slope
-        packed_svi(0.01, 0.1, 0, 0, 0),  # a kink
-        packed_svi(0.01, 1.6, 0.3, 0, 0.2),  # a wing steeper than 2
+        smiles.pack(-0.5, 0.1, 0, 0, 0.2),  # variance below zero
+        smiles.pack(0.01, 0.1, 1, 0, 0.2),  # a wing without slope
+        smiles.pack(0.01, 0.1, 0, 0, 0),  # a kink
+        smiles.pack(0.01, 1.6, 0.3, 0, 0.2),  # a wing steeper than 2
     ],
 )
 def test_slice_that_is_no_smile_reverts(post, now, expiry, svi):
@@ -253,7 +229,7 @@ def test_slice_that_is_no_smile_reverts(post, now, expiry, svi):
 
 def test_slice_with_butterfly_arbitrage_reverts(post, now, expiry, feed, actors):
     # Axel Vogt's example, in Gatheral and Jacquier (2014), section 5.2.
-    vogt = slice_update(now, expiry, svi=packed_svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153))
+    vogt = slice_update(now, expiry, svi=smiles.pack(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153))
     with pytest.raises(TransactionError) as failure:
         feed.post.call([], [vogt], [], [], sender=actors.poster)
     selector = keccak(text="ButterflyArbitrage(uint256,int256,int256)")[:4]
