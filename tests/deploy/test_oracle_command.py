@@ -189,6 +189,15 @@ FAULTY = [
 ]
 
 
+@pytest.fixture
+def still(chain):
+    """Let the chain's clock move only as it is told, however long the transactions take."""
+    chain.provider.make_request("anvil_setBlockTimestampInterval", [0])
+    yield
+    chain.provider.make_request("anvil_removeBlockTimestampInterval", [])
+
+
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("plans", FAULTY, ids=lambda plans: "+".join(p[0] for p in plans) or "none")
 def test_hub_on_chain_says_what_the_exact_hub_says(deployment, pusher, chain, plans):
     """A sample of the campaign through real adapters, mock feeds, fees and signatures."""
@@ -199,6 +208,7 @@ def test_hub_on_chain_says_what_the_exact_hub_says(deployment, pusher, chain, pl
     for step in published.steps():
         chain.pending_timestamp = step.truth.time
         pusher.push(step)
+        assert chain.blocks.head.timestamp == step.truth.time
         desk.take(step)
         for feed in ids.values():
             there, here = hub.observation(feed), desk.hub.state.observations[feed]
