@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AccountStatus, AuctionPreview} from "../types/Liquidation.sol";
+
+/// @title Liquidation and default
+/// @notice Specification, Liquidation. Part of the engine: call these on the engine's address.
+/// Amounts are WAD unless their name ends in `Raw`; fractions are WAD.
+interface ILiquidationEngine {
+    // ------------------------------------------------------------------------------------ errors
+
+    /// @notice The extension serves the engine alone, by delegation.
+    error OnlyDelegated();
+
+    /// @notice The account is at or above maintenance margin.
+    error NotLiquidatable(uint256 account, int256 equity, uint256 maintenanceMargin);
+
+    /// @notice The account is for sale already.
+    error AlreadyInAuction(uint256 account);
+
+    /// @notice The account is not for sale.
+    error NoAuction(uint256 account);
+
+    /// @notice An account in auction may only reduce its risk; `updateStatus` ends an auction that
+    /// is over.
+    error InAuction(uint256 account);
+
+    /// @notice The account to be sold cannot bid for itself.
+    error InvalidBidder(uint256 account);
+
+    /// @notice The account to be sold cannot be rewarded for it.
+    error InvalidRewardAccount(uint256 account);
+
+    /// @notice The slice costs more, or pays less (negative), than the bidder accepts.
+    error SlicePriceNotAcceptable(int256 payment, int256 limit);
+
+    /// @notice No more of this market may be sold by force at present. Units.
+    error WindowExhausted(uint8 underlying, uint256 level, uint256 capacity);
+
+    /// @notice Protocol capital stays while accounts are recorded insolvent.
+    error PendingLoss(uint256 insolvents);
+
+    /// @notice Deleveraging is not the last step, or not yet.
+    error DeleveragingNotDue(uint256 account);
+
+    /// @notice The account has no live position in the instrument.
+    error NothingToDeleverage(uint256 account, uint128 instrument);
+
+    /// @notice Counterparties must ascend, and be other accounts.
+    error NotAscending(uint256 account);
+
+    /// @notice The counterparty has no opposite position.
+    error NotOpposite(uint256 account);
+
+    /// @notice The counterparty would end with more requirement for its equity: it is hedged.
+    error DeleveragingHurts(uint256 account);
+
+    // ------------------------------------------------------------------------------------ events
+
+    /// @notice An account was seen in another state than before.
+    event StatusChanged(uint256 indexed account, AccountStatus before, AccountStatus afterwards);
+
+    /// @notice An account was put up for sale.
+    /// @param reward Cash that passed from the account to `rewardAccount`, USD.
+    /// @param equity Equity before the reward.
+    /// @param maintenanceMargin Requirement at that time.
+    event AuctionStarted(
+        uint256 indexed account,
+        uint256 indexed rewardAccount,
+        uint256 reward,
+        int256 equity,
+        uint256 maintenanceMargin
+    );
+
+    /// @notice A slice of everything the account had passed to the bidder.
+    /// @param fraction Of every position, balance and the cash.
+    /// @param payment Cash that the bidder paid, USD; negative if it was paid.
+    /// @param fromFees Part of that paid by protocol capital.
+    /// @param fromFund Part of that paid by the insurance fund.
+    /// @param socialised Part of that paid by all owners of cash.
+    event SliceSold(
+        uint256 indexed account,
+        uint256 indexed bidder,
+        uint256 fraction,
+        int256 payment,
+        uint256 fromFees,
+        uint256 fromFund,
+        uint256 socialised
+    );
+
+    /// @notice An account is no longer for sale.
+    event AuctionEnded(uint256 indexed account);
+
+    /// @notice A loss was spread over all owners of cash.
+    /// @param supplyIndex Index of cash that is owned, after it.
+    event LossSocialised(uint256 amount, uint256 supplyIndex);
+
+    /// @notice A counterparty's position was closed against an insolvent account's.
+    /// @param size Units that the account bought; negative if it sold.
+    /// @param price Fair price, USD.
+    /// @param haircut What the counterparty gave up, USD.
+    event Deleveraged(
+        uint256 indexed account,
+        uint256 indexed counterparty,
+        uint128 indexed instrument,
+        int256 size,
+        uint256 price,
+        uint256 haircut
+    );
+
+    /// @notice Protocol capital was added.
+    event Contributed(address indexed contributor, uint256 amountRaw, uint256 amount);
+
+    // -------------------------------------------------------------------------------- functions
+
+    /// @notice Records the present health of an account, and ends its auction if it is over.
+    /// @param account Any account.
+    /// @return status Its status now.
+    function updateStatus(uint256 account) external returns (AccountStatus status);
+
+    /// @notice Puts an account below maintenance margin up for sale.
+    /// @param account The account.
+    /// @param rewardAccount Receives the reward as cash; any other account.
+    /// @return reward USD.
+    function startAuction(uint256 account, uint256 rewardAccount)
+        external
+        returns (uint256 reward);
+
+    /// @notice Takes over a slice of an account in auction. The bidder must end healthy.
+    /// @param account The account for sale.
+    /// @param bidder Account of the caller, or one it may act for.
+    /// @param fraction Greatest slice wanted; the largest for sale is sold if it is less.
+    /// @param maxPrice Greatest price for the whole portfolio, USD; negative is to be received.
+    /// @return fractionSold The slice.
+    /// @return payment What the bidder paid, USD; negative if it received.
+    function bid(uint256 account, uint256 bidder, uint256 fraction, int256 maxPrice)
+        external
+        returns (uint256 fractionSold, int256 payment);
+
+    /// @notice Closes an insolvent account's position against opposite ones, the deficit shared in
+    /// proportion to what is closed.
+    /// @param account The account.
+    /// @param instrument The instrument.
+    /// @param counterparties Accounts with opposite positions, ascending.
+    /// @return closed Units closed.
+    function deleverage(
+        uint256 account,
+        uint128 instrument,
+        uint256[] calldata counterparties
+    ) external returns (uint256 closed);
+
+    /// @notice Adds the caller's settlement tokens to protocol capital.
+    /// @param amountRaw Tokens.
+    function contribute(uint256 amountRaw) external;
+
+    // ------------------------------------------------------------------------------------ views
+
+    /// @notice Status as last recorded.
+    /// @param account Any account.
+    /// @return status Its status.
+    function statusOf(uint256 account) external view returns (AccountStatus status);
+
+    /// @notice What a bid would find at present.
+    /// @param account Any account.
+    /// @return preview Status as of now, discount, price and largest slice.
+    function auctionOf(uint256 account) external view returns (AuctionPreview memory preview);
+
+    /// @notice Forced volume in a market.
+    /// @param underlying Underlying.
+    /// @return level Units counted at present.
+    /// @return capacity Units allowed; 0 if there is no limit.
+    function windowOf(uint8 underlying) external view returns (uint256 level, uint256 capacity);
+
+    /// @notice Number of accounts recorded insolvent.
+    function insolvents() external view returns (uint256);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AuctionParameters, Window} from "../types/Liquidation.sol";
+
+/// @title Rules of auctions and the waterfall
+/// @notice Specification, Liquidation, 10. Setters are for the governor and revert with
+/// `ParameterOutOfRange`.
+interface ILiquidationParameters {
+    /// @notice The rules of auctions were set.
+    event AuctionParametersSet(AuctionParameters before, AuctionParameters afterwards);
+
+    /// @notice The bound of forced volume in a market was set.
+    event WindowSet(uint8 indexed underlying, Window before, Window afterwards);
+
+    /// @notice The insurance fund was set.
+    event InsuranceFundSet(address before, address afterwards);
+
+    /// @notice Sets the rules of auctions, for those that run as well.
+    /// @param proposed The rules.
+    function setAuctionParameters(AuctionParameters calldata proposed) external;
+
+    /// @notice Sets the bound of forced volume in a market.
+    /// @param underlying Underlying.
+    /// @param proposed The bound.
+    function setWindow(uint8 underlying, Window calldata proposed) external;
+
+    /// @notice Sets the fund that pays after protocol capital.
+    /// @param fund An `InsuranceFund` of the engine, or zero for none.
+    function setInsuranceFund(address fund) external;
+
+    /// @notice Rules of auctions in force.
+    function auctionParameters() external view returns (AuctionParameters memory);
+
+    /// @notice Bound of forced volume in a market.
+    /// @param underlying Underlying.
+    function window(uint8 underlying) external view returns (Window memory);
+
+    /// @notice Fund that pays after protocol capital; zero if there is none.
+    function insuranceFund() external view returns (address);
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Assessment} from "./Types.sol";
+
+/// @dev All amounts and fractions are WAD (1e18) unless the name says otherwise.
+
+/// @notice Health of an account together with whether it is for sale. The first four are those of
+/// `Health`.
+enum AccountStatus {
+    HEALTHY,
+    MARGIN_CALL,
+    LIQUIDATABLE,
+    INSOLVENT,
+    IN_AUCTION,
+    RECOVERING
+}
+
+/// @notice Who pays when protocol capital and insurance do not do.
+enum LastStep {
+    SOCIALISE,
+    DELEVERAGE
+}
+
+/// @notice Rules of auctions (specification, Liquidation, 10).
+/// @param openingDiscount Share of maintenance margin given away at the start.
+/// @param cuspDiscount Share given away after `fastSeconds`.
+/// @param fastSeconds Active time of the first, fast stretch.
+/// @param slowSeconds Active time of the second, slow stretch, up to the whole of it.
+/// @param buffer What a restored account has above its initial margin, fraction.
+/// @param dustMargin Requirement, USD, below which nothing is left behind.
+/// @param rewardRate Share of maintenance margin paid to who starts an auction.
+/// @param rewardCap Greatest such reward, USD.
+/// @param insolvencyBonus Share of maintenance margin paid on top of a deficit, at most.
+/// @param lastStep Who pays in the end.
+/// @param maxSocialisedShare Greatest share of all cash that one bid may socialise.
+/// @param maxDeleverageShare Greatest share of the listed opposite positions closed at a time.
+struct AuctionParameters {
+    uint64 openingDiscount;
+    uint64 cuspDiscount;
+    uint32 fastSeconds;
+    uint32 slowSeconds;
+    uint64 buffer;
+    uint96 dustMargin;
+    uint64 rewardRate;
+    uint96 rewardCap;
+    uint64 insolvencyBonus;
+    LastStep lastStep;
+    uint64 maxSocialisedShare;
+    uint64 maxDeleverageShare;
+}
+
+/// @notice Bound of forced volume in one market.
+/// @param capacity Units; 0 if there is no limit.
+/// @param periodSeconds Active time in which a full window empties.
+struct Window {
+    uint96 capacity;
+    uint32 periodSeconds;
+}
+
+/// @notice What a bid would find.
+/// @param status Status as of now.
+/// @param assessment Assessment as of now.
+/// @param elapsedSeconds Active time since the auction started.
+/// @param discount Share of maintenance margin given away.
+/// @param price Of the whole portfolio, USD; negative is paid to the bidder.
+/// @param restoringFraction Slice that restores the account.
+/// @param largestFraction Largest slice for sale: at most that, less if windows say so.
+struct AuctionPreview {
+    AccountStatus status;
+    Assessment assessment;
+    uint256 elapsedSeconds;
+    uint256 discount;
+    int256 price;
+    uint256 restoringFraction;
+    uint256 largestFraction;
+}
