@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import {IERC4626} from "@openzeppelin/contracts/interfaces/IERC4626.sol";
 
 /// @title Stakers' money that pays for insolvent accounts
-/// @notice Specification, Liquidation, 7. An ERC-4626 vault of the settlement token; leaving takes a
-/// request, a cool-down, and no account recorded insolvent.
+/// @notice Specification, Liquidation, 7. An ERC-4626 vault of the settlement token; leaving takes
+/// a request, a cool-down, and no account recorded insolvent.
 interface IInsuranceFund is IERC4626 {
     /// @notice Only the engine may draw on the fund.
     error OnlyEngine(address caller);
@@ -14,12 +14,14 @@ interface IInsuranceFund is IERC4626 {
     error InsufficientShares(uint256 shares, uint256 balance);
 
     /// @notice A staker asked to leave.
+    /// @param owner Whose shares.
     /// @param shares Shares that may leave; 0 cancels an earlier request.
     /// @param from Active time from which they may.
     /// @param until Active time up to which they may.
     event ExitRequested(address indexed owner, uint256 shares, uint256 from, uint256 until);
 
     /// @notice The fund paid for an insolvent account.
+    /// @param paidRaw Tokens.
     event LossCovered(uint256 paidRaw);
 
     /// @notice Pays the engine, up to what the fund has.
@@ -32,6 +34,7 @@ interface IInsuranceFund is IERC4626 {
     function requestExit(uint256 shares) external;
 
     /// @notice Request of an owner.
+    /// @param owner Whose.
     /// @return shares Shares not yet redeemed.
     /// @return from Active time from which they may leave.
     /// @return until Active time up to which they may.

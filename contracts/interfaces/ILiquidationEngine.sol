@@ -58,9 +58,14 @@ interface ILiquidationEngine {
     // ------------------------------------------------------------------------------------ events
 
     /// @notice An account was seen in another state than before.
+    /// @param account The account.
+    /// @param before Status recorded before.
+    /// @param afterwards Status recorded now.
     event StatusChanged(uint256 indexed account, AccountStatus before, AccountStatus afterwards);
 
     /// @notice An account was put up for sale.
+    /// @param account The account.
+    /// @param rewardAccount Account of who started it.
     /// @param reward Cash that passed from the account to `rewardAccount`, USD.
     /// @param equity Equity before the reward.
     /// @param maintenanceMargin Requirement at that time.
@@ -73,6 +78,8 @@ interface ILiquidationEngine {
     );
 
     /// @notice A slice of everything the account had passed to the bidder.
+    /// @param account The account for sale.
+    /// @param bidder Account that took it.
     /// @param fraction Of every position, balance and the cash.
     /// @param payment Cash that the bidder paid, USD; negative if it was paid.
     /// @param fromFees Part of that paid by protocol capital.
@@ -89,13 +96,18 @@ interface ILiquidationEngine {
     );
 
     /// @notice An account is no longer for sale.
+    /// @param account The account.
     event AuctionEnded(uint256 indexed account);
 
     /// @notice A loss was spread over all owners of cash.
+    /// @param amount USD.
     /// @param supplyIndex Index of cash that is owned, after it.
     event LossSocialised(uint256 amount, uint256 supplyIndex);
 
     /// @notice A counterparty's position was closed against an insolvent account's.
+    /// @param account The insolvent account.
+    /// @param counterparty The other side.
+    /// @param instrument What was closed.
     /// @param size Units that the account bought; negative if it sold.
     /// @param price Fair price, USD.
     /// @param haircut What the counterparty gave up, USD.
@@ -109,6 +121,9 @@ interface ILiquidationEngine {
     );
 
     /// @notice Protocol capital was added.
+    /// @param contributor Whose tokens.
+    /// @param amountRaw Tokens.
+    /// @param amount USD.
     event Contributed(address indexed contributor, uint256 amountRaw, uint256 amount);
 
     // -------------------------------------------------------------------------------- functions

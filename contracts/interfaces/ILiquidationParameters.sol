@@ -8,12 +8,19 @@ import {AuctionParameters, Window} from "../types/Liquidation.sol";
 /// `ParameterOutOfRange`.
 interface ILiquidationParameters {
     /// @notice The rules of auctions were set.
+    /// @param before As it was.
+    /// @param afterwards As it is.
     event AuctionParametersSet(AuctionParameters before, AuctionParameters afterwards);
 
     /// @notice The bound of forced volume in a market was set.
+    /// @param underlying Underlying.
+    /// @param before As it was.
+    /// @param afterwards As it is.
     event WindowSet(uint8 indexed underlying, Window before, Window afterwards);
 
     /// @notice The insurance fund was set.
+    /// @param before As it was.
+    /// @param afterwards As it is.
     event InsuranceFundSet(address before, address afterwards);
 
     /// @notice Sets the rules of auctions, for those that run as well.
