@@ -1,9 +1,9 @@
 """Requirement, equity and health of many accounts at once.
 
-Positions of all accounts form one sparse matrix (accounts × instruments) given by its entries. The
-instruments are shared: each is priced once per scenario (`scenarios.price`), and an account's
-netted profit and loss is the product of the two, one weighted count per scenario. Axes: p accounts,
-u underlyings, j scenarios, a assets, e entries.
+Holdings of all accounts form one sparse matrix (`book`). The instruments are shared: each is
+priced once per scenario (`scenarios.price`), and an account's netted profit and loss is the product
+of the two. Axes: p accounts, u underlyings, c cells (an account's holdings in one underlying), j
+scenarios, a assets.
 
 Source: specification, sections 8 to 10.
 """
@@ -12,49 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reference_model.ideal import book as books
 from reference_model.ideal import instruments as packed
 from reference_model.ideal import scenarios
+from reference_model.ideal.book import GROUPS, Portfolios
 
-GROUPS = 8
 THIRTY_DAYS_SECONDS = 30 * 86_400
 MAX_PRICE = (2**96 - 1) / 1e18
 MAX_COLLATERAL_VALUE = (2**128 - 1) / 1e18
 ISOLATED = 1
 
 
-class Portfolios(NamedTuple):
-    """Accounts, in natural units, floats unless said otherwise; interest and funding up to date.
-
-    Attributes
-    ----------
-    account, instrument : ndarray of int64, shape (entries,)
-        Row of the account and row of the instrument of each position, any order.
-    size, quote : ndarray of float64, shape (entries,)
-        Units, signed; USD, signed, 0 for options.
-    cash : ndarray of float64, shape (accounts,)
-        USD, signed.
-    margin_mode : ndarray of int64, shape (accounts,)
-        0 portfolio, 1 isolated.
-    collateral : ndarray of float64, shape (accounts, assets)
-        Whole tokens.
-    open_interest : ndarray of float64, shape (accounts, underlyings)
-        Units, both sides; 0 where an account has no position.
-    """
-
-    account: np.ndarray
-    instrument: np.ndarray
-    size: np.ndarray
-    quote: np.ndarray
-    cash: np.ndarray
-    margin_mode: np.ndarray
-    collateral: np.ndarray
-    open_interest: np.ndarray
-
-
 class UnderlyingMargin(NamedTuple):
-    """Intermediates per account and underlying, USD, shape (accounts, underlyings).
+    """Intermediates per account and underlying, USD, shape (accounts, underlyings), or (cells,).
 
-    `error` is error_u. `netted` (scenarios, accounts, underlyings) and `binding_scenario` are None
+    `error` is error_u. `netted`, with a first axis of scenarios, and `binding_scenario` are None
     unless asked for.
     """
 
@@ -100,12 +72,22 @@ class Margin(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """Outcome of the pass over the scenarios; shapes (p, u), `comove` (p, 8)."""
+    """What signed sizes add up to; shapes (c,), but `comove` per account and group."""
 
-    netted: np.ndarray | None
     worst: np.ndarray
-    binding: np.ndarray | None
     comove: np.ndarray
+    delta: np.ndarray
+    transport: np.ndarray
+    value: np.ndarray
+
+
+class _Gross(NamedTuple):
+    """What holdings one by one, whatever their sign, add up to; shapes (c,)."""
+
+    error: np.ndarray
+    isolated_loss: np.ndarray
+    gross_delta: np.ndarray
+    short_options: np.ndarray
 
 
 def from_integers(market, portfolios):
@@ -162,45 +144,52 @@ def margin(market, risk, portfolios, keep_scenarios=False):
     Returns
     -------
     Margin
+        With `underlyings` per account and underlying.
     """
-    values, initial_values = collateral_values(market, portfolios.collateral)
-    spot = by_underlying(market, values)
-    cells = Cells(portfolios, risk)
-    error = _error(risk, portfolios, cells)
-    scan = _scan(market, risk, portfolios, cells, spot, keep_scenarios)
-    isolated = _isolated_loss(market, risk, portfolios, cells, spot) + 3 * error
-    underlyings = _charges(market, risk, portfolios, cells, spot, scan, isolated, error)
-    group_risk = _group_risk(market, scan, error)
-    derivative = _derivative_value(risk, portfolios) - error.sum(axis=1)
-    return _totals(market, portfolios, underlyings, group_risk, derivative, values, initial_values)
+    book = books.arrange(market, risk, portfolios)
+    result = remargin(market, risk, book, keep_scenarios)
+    shape = len(portfolios.cash), len(market.underlyings.index)
+    dense = (_spread(book.cells, each, shape) for each in result.underlyings)
+    return result._replace(underlyings=UnderlyingMargin(*dense))
 
 
-def sums(index, values, shape):
-    """Sum of the values by flat index into an array of the given shape, float64."""
-    total = np.bincount(index, values, int(np.prod(shape)))
-    return total.astype(np.float64, copy=False).reshape(shape)
+def _spread(cells, values, shape):
+    """Cells as an array of accounts and underlyings, 0 where there is none."""
+    if values is None:
+        return None
+    out = np.zeros((*values.shape[:-1], *shape), values.dtype)
+    out[..., cells.account, cells.key] = values
+    return out
 
 
-class Cells:
-    """Sums of entries by account and underlying."""
+def remargin(market, risk, book, keep_scenarios=False):
+    """Margin all accounts of a book that was arranged before, at the prices of `market` and `risk`.
 
-    def __init__(self, portfolios, risk):
-        self.instrument = portfolios.instrument
-        self.shape = len(portfolios.cash), len(risk.bucket_time)
-        self.cell = portfolios.account * self.shape[1] + risk.underlying[self.instrument]
+    Parameters
+    ----------
+    market, risk, keep_scenarios
+        As for `margin`.
+    book : reference_model.ideal.book.Book
 
-    def total(self, weight, per_unit):
-        """``Σ weight_e · per_unit[instrument_e]``, shape (p, u)."""
-        terms = per_unit.take(self.instrument)
-        terms *= weight
-        return sums(self.cell, terms, self.shape)
+    Returns
+    -------
+    Margin
+        With `underlyings` per cell of the book.
+    """
+    values, initial_values = collateral_values(market, book.portfolios.collateral)
+    held = books.sizes(book, books.by_underlying(market, values))
+    netted = _netted(market, risk, book, held) if keep_scenarios else None
+    gross = _gross(market, risk, book, held)
+    scan = _scan(market, risk, book, held)
+    underlyings = _charges(market, risk, book, scan, gross, netted)
+    group_risk = _group_risk(market, book, scan, gross.error)
+    derivative = book.quote + _per_account(book, scan.value - gross.error)
+    return _totals(market, book, underlyings, group_risk, derivative, values, initial_values)
 
 
-def _error(risk, portfolios, cells):
-    """``error_u``, the bound on the error of all options, shape (p, u); 0 without options."""
-    of_positions = cells.total(1, risk.fixed_error)
-    whole = np.where(of_positions > 0, scenarios.WEI, 0.0)
-    return cells.total(np.abs(portfolios.size), risk.error) + of_positions + whole
+def _per_account(book, values):
+    """Sum of the cells of each account, shape (p,)."""
+    return np.bincount(book.cells.account, values, len(book.portfolios.cash))
 
 
 def collateral_values(market, balances):
@@ -223,71 +212,103 @@ def collateral_values(market, balances):
     )
 
 
-def by_underlying(market, values):
-    """Value of the collateral that follows each underlying, shape (p, u)."""
-    return values @ (market.assets.underlying[:, None] == np.arange(len(market.underlyings.index)))
+def _spot_pnl(market):
+    """Weighted P&L of a dollar of spot collateral, ``ω·(m − 1)``, shape (j, u)."""
+    return market.scenarios.weight[:, None] * (scenarios.moves(market) - 1)
 
 
-def _scan(market, risk, portfolios, cells, spot, keep):
-    """Worst netted loss per underlying and worst common loss per group over all scenarios."""
-    spot_pnl = market.scenarios.weight[:, None] * (scenarios.moves(market) - 1)
-    in_group = (market.underlyings.group[:, None] == np.arange(GROUPS)).astype(float)
-    worst = np.zeros(cells.shape)
-    comove = np.zeros((cells.shape[0], GROUPS))
-    netted = np.empty((len(risk.pnl), *cells.shape)) if keep else None
-    for j, pnl in enumerate(risk.pnl):
-        loss = -cells.total(portfolios.size, pnl) - spot * spot_pnl[j]
-        np.maximum(worst, loss, out=worst)
-        np.maximum(comove, loss @ in_group, out=comove)
-        if keep:
-            netted[j] = -loss
-    binding = np.argmin(netted, axis=0) if keep else None
-    return _Scan(netted, worst, binding, comove)
+def _netted(market, risk, book, held):
+    """P&L of every scenario, shape (j, c)."""
+    pnl = np.concatenate([risk.pnl, _spot_pnl(market)], axis=1)
+    return books.product(book, book.cells, held, pnl.T)
 
 
-def _isolated_loss(market, risk, portfolios, cells, spot):
-    """Sum of the worst loss of each position and balance alone, without the error, shape (p, u)."""
-    spot_pnl = market.scenarios.weight[:, None] * (scenarios.moves(market) - 1)
-    long, short = np.maximum(portfolios.size, 0), np.maximum(-portfolios.size, 0)
-    of_positions = cells.total(long, risk.worst_long) + cells.total(short, risk.worst_short)
-    return of_positions + spot * np.max(-spot_pnl, axis=0, initial=0)
+def _gross(market, risk, book, held):
+    """Error, worst losses one by one, gross deltas and short options of every cell."""
+    count, spot_loss = len(market.underlyings.index), np.max(-_spot_pnl(market), 0, initial=0)
+    none, one = np.zeros(count), np.ones(count)
+    error, delta = np.append(risk.error, none), np.append(np.abs(risk.delta), one)
+    long = np.stack([error, np.append(risk.worst_long, spot_loss), delta], axis=1)
+    short = np.stack(
+        [error, np.append(risk.worst_short, none), delta, np.append(risk.is_live_option, none)],
+        axis=1,
+    )
+    of_long = books.product(book, book.cells, np.maximum(held, 0), long)
+    *of_short, options = books.product(book, book.cells, np.maximum(-held, 0), short)
+    error, isolated, gross_delta = of_long + of_short
+    fixed = books.total(book, book.cells, np.append(risk.fixed_error, none))
+    error += fixed + np.where(fixed > 0, scenarios.WEI, 0.0)
+    return _Gross(error, isolated + 3 * error, gross_delta, options)
 
 
-def _group_risk(market, scan, error):
+def _scan(market, risk, book, held):
+    """Worst netted losses of cells and groups, deltas, basis and value, all in one pass.
+
+    The flow over a cut between buckets is the smaller of the deltas before and after it where they
+    have opposite signs; `transport` is the sum of flow times seconds.
+    """
+    count, scenario_count = len(market.underlyings.index), len(risk.pnl)
+    pnl = np.concatenate([risk.pnl, _spot_pnl(market)], axis=1).T
+    bucket = np.append(risk.bucket, np.zeros(count, np.int64))
+    delta = np.append(risk.delta, np.ones(count))
+    until = delta[:, None] * (bucket[:, None] <= np.arange(risk.bucket_time.shape[1]))
+    value = np.append(risk.value, np.zeros(count))[:, None]
+    gaps = np.diff(risk.bucket_time, axis=1)
+    worst, net_delta, transport, worth = np.empty((4, len(book.cells.account)))
+    columns = np.concatenate([pnl, until, value], axis=1)
+    for slab, sums in books.products(book, book.cells, held, columns):
+        worst[slab] = -sums[:, :scenario_count].min(axis=1, initial=0)
+        before, worth[slab] = sums[:, scenario_count:-1], sums[:, -1]
+        net_delta[slab] = before[:, -1]
+        less = before[:, :-1] - before[:, -1:]  # What is after the cut, negated.
+        flow = np.maximum(np.minimum(before[:, :-1], less), -np.maximum(before[:, :-1], less))
+        transport[slab] = (np.maximum(flow, 0) * gaps[book.cells.key[slab]]).sum(axis=1)
+    comove = np.empty(len(book.groups.account))
+    for slab, sums in books.products(book, book.groups, held, pnl):
+        comove[slab] = -sums.min(axis=1, initial=0)
+    return _Scan(worst, comove, net_delta, transport, worth)
+
+
+def _group_risk(market, book, scan, error):
     """``R_g = comove + λ·(gross − comove)``, shape (p, 8)."""
-    in_group = (market.underlyings.group[:, None] == np.arange(GROUPS)).astype(float)
-    gross = (scan.worst + error) @ in_group
-    comove = scan.comove + error @ in_group
-    return comove + market.decorrelation * (gross - comove)
+    worst, errors = (
+        np.bincount(book.group_of_cell, each, len(scan.comove)) for each in (scan.worst, error)
+    )
+    out = np.zeros((len(book.portfolios.cash), GROUPS))
+    share = market.decorrelation[book.groups.key]
+    out[book.groups.account, book.groups.key] = scan.comove + errors + share * (worst - scan.comove)
+    return out
 
 
-def _charges(market, risk, portfolios, cells, spot, scan, isolated, error):
-    """Deltas and charges per underlying; see `UnderlyingMargin`."""
-    u = market.underlyings
-    size = portfolios.size
-    delta = cells.total(size, risk.delta) + spot
-    gross_delta = cells.total(np.abs(size), np.abs(risk.delta)) + spot
-    exposure, gross_exposure = np.abs(delta) + error, gross_delta + error
-    worst = scan.worst + error
-    short = np.maximum(-size, 0)
+def _charges(market, risk, book, scan, gross, netted):
+    """Deltas and charges of every cell; see `UnderlyingMargin`."""
+    u, of = market.underlyings, book.cells.key
+    worst, isolated = scan.worst + gross.error, gross.isolated_loss
+    exposure, gross_exposure = np.abs(scan.delta) + gross.error, gross.gross_delta + gross.error
+    time = risk.bucket_time[risk.underlying, risk.bucket]
+    last = books.greatest(book, book.cells, np.append(time, np.zeros(len(u.index))))
+    transport = scan.transport + gross.error * last
+    scan_range, open_interest = scan_range_rate(market)[of], _open_interest_rate(market, book)
+    confidence = (u.confidence / u.index)[of]
+    rate, depth = u.concentration_rate[of], u.depth[of]
     return UnderlyingMargin(
-        scan.netted,
-        error,
+        netted,
+        gross.error,
         worst,
-        scan.binding,
+        None if netted is None else np.argmin(netted, axis=0),
         isolated,
-        delta,
-        gross_delta,
-        _basis_charge(market, risk, portfolios, spot, error),
-        u.short_option_rate * u.index * cells.total(short, risk.is_live_option.astype(float)),
-        concentration(exposure, u.concentration_rate, u.depth),
-        u.confidence * exposure / u.index,
-        scan_range_rate(market) * worst,
-        _open_interest_rate(market, portfolios) * worst,
-        concentration(gross_exposure, u.concentration_rate, u.depth),
-        u.confidence * gross_exposure / u.index,
-        scan_range_rate(market) * isolated,
-        _open_interest_rate(market, portfolios) * isolated,
+        scan.delta,
+        gross.gross_delta,
+        u.basis_rate[of] * transport / THIRTY_DAYS_SECONDS,
+        (u.short_option_rate * u.index)[of] * gross.short_options,
+        concentration(exposure, rate, depth),
+        confidence * exposure,
+        scan_range * worst,
+        open_interest * worst,
+        concentration(gross_exposure, rate, depth),
+        confidence * gross_exposure,
+        scan_range * isolated,
+        open_interest * isolated,
     )
 
 
@@ -302,62 +323,41 @@ def scan_range_rate(market):
     return market.parameters.initial_factor * (u.initial_scan_range / u.scan_range - 1)
 
 
-def _open_interest_rate(market, portfolios):
-    """``φ_IM · maxOiMultiplier · clamp((OI − lower)/(upper − lower), 0, 1)``, shape (p, u)."""
-    u = market.underlyings
-    above, width = portfolios.open_interest / 2 - u.oi_lower, u.oi_upper - u.oi_lower
+def _open_interest_rate(market, book):
+    """``φ_IM · maxOiMultiplier · clamp((OI − lower)/(upper − lower), 0, 1)``, shape (c,)."""
+    u, (_, account, of) = market.underlyings, book.cells
+    both_sides = np.where(book.has_position, book.portfolios.open_interest[account, of], 0)
+    above, width = both_sides / 2 - u.oi_lower[of], (u.oi_upper - u.oi_lower)[of]
     ramp = np.where(above < width, np.maximum(above, 0) / np.where(width > 0, width, 1), 1.0)
-    return market.parameters.initial_factor * u.max_oi_multiplier * ramp
+    return (market.parameters.initial_factor * u.max_oi_multiplier)[of] * ramp
 
 
-def _basis_charge(market, risk, portfolios, spot, error):
-    """``κ · Σ_cuts gap/30d · flow``, shape (p, u).
-
-    The flow over a cut is the smaller of the deltas before and after it where they have opposite
-    signs, plus error_u for every cut up to the last bucket that holds something.
-    """
-    shape = (*spot.shape, risk.bucket_time.shape[1])
-    width = shape[1] * shape[2]
-    column = (risk.underlying * shape[2] + risk.bucket)[portfolios.instrument]
-    flat = portfolios.account * width + column
-    by_bucket = sums(flat, risk.delta[portfolios.instrument] * portfolios.size, shape)
-    held = sums(flat, None, shape) > 0
-    by_bucket[:, :, 0] += spot
-    before = np.cumsum(by_bucket, axis=2)[:, :, :-1]
-    after = np.cumsum(by_bucket[:, :, ::-1], axis=2)[:, :, -2::-1]
-    flow = np.where(before * after < 0, np.minimum(np.abs(before), np.abs(after)), 0)
-    gaps = np.diff(risk.bucket_time, axis=1)
-    last = np.max(held * risk.bucket_time, axis=2)
-    cost = (flow * gaps).sum(axis=2) + error * last
-    return market.underlyings.basis_rate * cost / THIRTY_DAYS_SECONDS
-
-
-def _derivative_value(risk, portfolios):
-    """``Σ size·value + quote`` per account, USD, signed, without the error."""
-    worth = portfolios.size * risk.value[portfolios.instrument] + portfolios.quote
-    return sums(portfolios.account, worth, len(portfolios.cash))
-
-
-def _totals(market, portfolios, underlyings, group_risk, derivative, values, initial_values):
+def _totals(market, book, underlyings, group_risk, derivative, values, initial_values):
     """Add up requirements in both modes, equities and health; see `Margin`."""
-    g, u = market.parameters, underlyings
+    g, u, cash = market.parameters, underlyings, book.portfolios.cash
     cash_like = market.assets.underlying < 0
     depeg = values @ np.where(cash_like, market.assets.depeg_rate, 0)
-    common = u.short_option_charge.sum(axis=1) + depeg
     netted = u.basis_charge + u.concentration_charge + u.confidence_charge
-    isolated = u.isolated_concentration_charge + u.isolated_confidence_charge
-    net, iso = common + netted.sum(axis=1), common + isolated.sum(axis=1)
-    risk, isolated_risk = group_risk.sum(axis=1), u.isolated_loss.sum(axis=1)
+    gross = u.isolated_concentration_charge + u.isolated_confidence_charge
+    net, iso, extra, iso_extra, isolated_risk = (
+        _per_account(book, each)
+        for each in (
+            netted + u.short_option_charge,
+            gross + u.short_option_charge,
+            u.scan_range_charge + u.open_interest_charge,
+            u.isolated_scan_range_charge + u.isolated_open_interest_charge,
+            u.isolated_loss,
+        )
+    )
+    risk, net, iso = group_risk.sum(axis=1), net + depeg, iso + depeg
     net_mm, iso_mm = g.maintenance_factor * risk + net, g.maintenance_factor * isolated_risk + iso
-    extra = (u.scan_range_charge + u.open_interest_charge).sum(axis=1)
-    iso_extra = (u.isolated_scan_range_charge + u.isolated_open_interest_charge).sum(axis=1)
     net_im = g.initial_factor * risk + net + extra
     iso_im = g.initial_factor * isolated_risk + iso + iso_extra
-    is_isolated = portfolios.margin_mode == ISOLATED
+    is_isolated = book.portfolios.margin_mode == ISOLATED
     mm = np.where(is_isolated, iso_mm, np.minimum(net_mm, iso_mm))
     im = np.where(is_isolated, iso_im, np.minimum(net_im, iso_im))
-    equity = portfolios.cash + values.sum(axis=1) + derivative
-    collateral_equity = portfolios.cash + initial_values.sum(axis=1)
+    equity = cash + values.sum(axis=1) + derivative
+    collateral_equity = cash + initial_values.sum(axis=1)
     profit = np.minimum(g.profit_weight * derivative, g.profit_cap)
     initial_equity = collateral_equity + np.where(derivative <= 0, derivative, profit)
     return Margin(

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference_model.ideal import black76, margin, scenarios
+from reference_model.ideal import black76, book, margin, scenarios
 from reference_model.ideal import market as markets
 
 EPS = float(np.finfo(np.float64).eps)
@@ -59,6 +59,27 @@ class _PerUnit(NamedTuple):
     delta: np.ndarray
 
 
+def _sums(index, values, shape):
+    """Sum of the values by flat index into an array of the given shape, float64."""
+    total = np.bincount(index, values, int(np.prod(shape)))
+    return total.astype(np.float64, copy=False).reshape(shape)
+
+
+class _Cells:
+    """Sums of entries by account and underlying."""
+
+    def __init__(self, portfolios, risk):
+        self.instrument = portfolios.instrument
+        self.shape = len(portfolios.cash), len(risk.bucket_time)
+        self.cell = portfolios.account * self.shape[1] + risk.underlying[self.instrument]
+
+    def total(self, weight, per_unit):
+        """``Σ weight_e · per_unit[instrument_e]``, shape (p, u)."""
+        terms = per_unit.take(self.instrument)
+        terms *= weight
+        return _sums(self.cell, terms, self.shape)
+
+
 def of_margin(market, instruments, risk, portfolios, result):
     """Allowance for each number of a `margin.Margin`.
 
@@ -76,7 +97,7 @@ def of_margin(market, instruments, risk, portfolios, result):
         certain and 3 where a border is within the allowance; ``binding_scenario`` is None.
     """
     unit = _per_unit(market, instruments, risk)
-    cells = margin.Cells(portfolios, risk)
+    cells = _Cells(portfolios, risk)
     spot, initial_spot = _of_collateral(market, portfolios, result)
     underlyings = _of_underlyings(market, risk, portfolios, cells, unit, spot, result.underlyings)
     derivative = _of_derivatives(portfolios, risk, unit) + underlyings.error.sum(axis=1)
@@ -241,7 +262,7 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
     """Allowances of an `margin.UnderlyingMargin`."""
     u, size = market.underlyings, np.abs(portfolios.size)
     count = cells.total(1, np.ones(len(unit.value)))
-    spot = margin.by_underlying(market, spot)
+    spot = book.by_underlying(market, spot)
     sums = EPS * (16 + count) * (cells.total(size, unit.magnitude) + result.gross_delta)
     rounding = WEI * 64 * (1 + count)
     largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)
@@ -323,12 +344,12 @@ def _of_derivatives(portfolios, risk, unit):
     """Allowance of the mark-to-market per account, without that of error_u."""
     shape = len(portfolios.cash)
     size = np.abs(portfolios.size)
-    count = margin.sums(portfolios.account, None, shape)
+    count = _sums(portfolios.account, None, shape)
     worth = np.maximum(unit.magnitude, np.abs(risk.value))[portfolios.instrument]
     each = size * worth + np.abs(portfolios.quote)
     return (
-        margin.sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
-        + EPS * (16 + count) * margin.sums(portfolios.account, each, shape)
+        _sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
+        + EPS * (16 + count) * _sums(portfolios.account, each, shape)
         + WEI * 4 * (1 + count)
     )
 

@@ -14,9 +14,11 @@ from reference_model.exact.black76 import unit_call
 from reference_model.exact.normal import cdf_x64
 from reference_model.exact.svi import pack, total_variance
 from reference_model.exact.transcendental import exp_x64, ln_x64
+from reference_model.ideal import book as layout
 from reference_model.ideal import margin as ideal
 from reference_model.ideal import market as ideal_market
 from reference_model.ideal import scenarios as ideal_scenarios
+from scripts.benchmarks.books import books as many_books
 from scripts.fuzzing import campaign, faults, subjects
 
 ONE = 2**64
@@ -35,7 +37,7 @@ def rates(account: AccountAPI, folder: Path, step: Callable[[str], None]) -> dic
         seconds = sum(tally.seconds for tally in chosen)
         figures[f"rate.fuzz.{key}_per_s"] = sum(tally.cases for tally in chosen) / seconds
     step("timing the models")
-    return figures | _models()
+    return figures | _models() | {"rate.keeper.accounts_per_s": keeper_rate()}
 
 
 def _models() -> dict[str, float]:
@@ -53,6 +55,23 @@ def _models() -> dict[str, float]:
         "rate.model.exact.portfolios_per_s": count / exact,
         "rate.model.portfolios_per_s": count / (time.perf_counter() - started),
     }
+
+
+def keeper_rate(accounts: int = 100_000, rounds: int = 5) -> float:
+    """Accounts of 8 positions over 500 instruments margined per second on one core.
+
+    At a new price: instruments are priced in all scenarios, accounts margined. The layout of the
+    book is made before, since it depends on holdings alone. Best of some rounds.
+    """
+    drawn = many_books(SEED, accounts)
+    risk = ideal_scenarios.price(drawn.market, drawn.instruments)
+    book = layout.arrange(drawn.market, risk, drawn.portfolios)
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        ideal.remargin(drawn.market, ideal_scenarios.price(drawn.market, drawn.instruments), book)
+        times.append(time.perf_counter() - started)
+    return accounts / min(times)
 
 
 def errors(step: Callable[[str], None], samples: int = 4_000) -> dict[str, float]:
