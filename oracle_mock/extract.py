@@ -105,6 +105,14 @@ EXTRACTS: dict[str, tuple[Cut, ...]] = {
     "bars_1h_2025-10.csv.gz": tuple(
         _hours(asset, "2025-10-10T12", "2025-10-11T12") for asset in ("BTC", "ETH")
     ),
+    "dvol_1h_2025-10_BTC.csv.gz": (
+        Cut(
+            source="dvol_deribit_BTC_1h_2021-2025.csv.gz",
+            start="2025-10-10T12",
+            end="2025-10-11T12",
+            columns=("timestamp", "dvol_open", "dvol_high", "dvol_low", "dvol_close"),
+        ),
+    ),
     "usde_usdt_1m_2025-10-10.csv.gz": (
         Cut(
             source="usde_usdt_binance_1m_2025-10-09_12.csv.gz",

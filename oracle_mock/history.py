@@ -111,10 +111,18 @@ class Bars:
 
 def bars(name: str, asset: str) -> Bars:
     """Read the bars of one asset."""
-    rows = [row for row in extract.load(name) if row["asset"] == asset]
+    return _bars([row for row in extract.load(name) if row["asset"] == asset])
+
+
+def volatility_index(name: str) -> Bars:
+    """Read the bars of Deribit's index of implied volatility over 30 days, in points."""
+    return _bars(extract.load(name), "dvol_")
+
+
+def _bars(rows: list[dict[str, str]], prefix: str = "") -> Bars:
     return Bars(
         np.array([seconds(row["timestamp"]) for row in rows]),
-        *(_column(rows, column) for column in ("open", "high", "low", "close")),
+        *(_column(rows, prefix + column) for column in ("open", "high", "low", "close")),
     )
 
 

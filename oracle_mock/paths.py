@@ -136,10 +136,15 @@ def advance(
 
 def volatility_factors(market: Market, now: int, log_move: float) -> dict[int, float]:
     """Factor on volatility by expiry when the log price has moved: up in a fall, most up front."""
+    return volatility_response(market, now, -VOLATILITY_BETA * log_move)
+
+
+def volatility_response(market: Market, now: int, log_move_30d: float) -> dict[int, float]:
+    """Factor on volatility by expiry when that of 30 days has moved: most up front."""
     factors = {}
     for part in market.slices:
         days = np.clip((part.expiry - now) / DAY, 2, 60)
-        response = -VOLATILITY_BETA * log_move * (30 / days) ** VOLATILITY_EXPONENT
+        response = log_move_30d * (30 / days) ** VOLATILITY_EXPONENT
         limit = np.log(MAX_VOLATILITY_FACTOR)
         factors[part.expiry] = float(np.exp(np.clip(response, -limit, limit)))
     return factors

@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from oracle_mock import history
 from oracle_mock.extract import load
-from oracle_mock.market import Market, Rate, Slice, Snapshot
-from oracle_mock.paths import DAY, Path, confidence, from_chain, settled, stabilised
+from oracle_mock.market import Market, Rate, Slice, Snapshot, postponed
+from oracle_mock.paths import (
+    DAY,
+    Path,
+    advance,
+    confidence,
+    from_chain,
+    settled,
+    stabilised,
+    volatility_response,
+)
 from oracle_mock.surface import (
     YEAR_SECONDS,
     Svi,
@@ -27,6 +36,12 @@ from oracle_mock.surface import (
 _FLOAT = NDArray[np.float64]
 
 Smiles = Mapping[int, history.SmileHistory]
+
+# In the calm chain; 13 weeks earlier they are the weekly and quarterly expiries of October 2025.
+CALM_WEEKS = 13
+CALM_EXPIRIES = tuple(
+    history.seconds(f"2026-{day}T08:00:00Z") for day in ("01-23", "01-30", "03-27")
+)
 
 
 @dataclass(frozen=True)
@@ -54,13 +69,13 @@ def closes(bars: history.Bars) -> Series:
     return Series(bars.time + bars.length_seconds, bars.close)
 
 
-def swings(bars: history.Bars) -> Series:
+def swings(bars: history.Bars, falling: NDArray[np.bool_] | None = None) -> Series:
     """Three values per bar: its extremes a third of the time apart, then its close.
 
-    Which extreme came first is not known. The one the bar ended further from is put first: a
-    falling bar sees its high before its low.
+    Which extreme came first is not known. The one the bar ended further from is put first, unless
+    `falling` says for each bar: a falling bar sees its high before its low.
     """
-    falling = bars.close < bars.open
+    falling = bars.close < bars.open if falling is None else falling
     first = np.where(falling, bars.high, bars.low)
     second = np.where(falling, bars.low, bars.high)
     value = np.stack([first, second, bars.close], axis=1).ravel()
@@ -272,12 +287,52 @@ def usde_2025_10() -> Path:
     lines in between.
     """
     times = np.arange(*(history.seconds(f"2025-10-10T{t}:00Z") for t in ("20:30", "23:30")), 60)
-    prices = {}
-    for name in ("BTC", "ETH"):
-        known = swings(history.bars("bars_1h_2025-10.csv.gz", name))
-        prices[name] = Series(times, np.exp(np.interp(times, known.time, np.log(known.value))))
+    prices = {
+        name: _between(swings(history.bars("bars_1h_2025-10.csv.gz", name)), times)
+        for name in ("BTC", "ETH")
+    }
     peg = Series(times, np.ones(len(times)))
     return replay(Snapshot(int(times[0]), {}), times, prices, {}, rates={"USDe": peg})
+
+
+def crash_2025_10(times: Sequence[int]) -> Path:
+    """BTC and ETH with options, 10 October 2025, from 12:20 to noon of the 11th.
+
+    Prices and volatility are known hourly with extremes, and drawn on straight lines in between.
+    The order of the extremes is one for all (`swings`, by the mean move): they fell together, and
+    volatility was highest when prices were lowest. No option chain of these days is at hand: smiles
+    and carry are those of the calm chain of January 2026, 13 weeks earlier, when 30-day volatility
+    was as high as on this noon (40 %); from then on volatility moves with Deribit's index of BTC,
+    more for short tenors.
+
+    Parameters
+    ----------
+    times : sequence of int
+        Unix times of the snapshots, ascending.
+    """
+    bars = {name: history.bars("bars_1h_2025-10.csv.gz", name) for name in ("BTC", "ETH")}
+    falling = np.prod([each.close / each.open for each in bars.values()], axis=0) < 1
+    prices = {name: _between(swings(each, falling), times) for name, each in bars.items()}
+    level = swings(history.volatility_index("dvol_1h_2025-10_BTC.csv.gz"), ~falling)
+    moves = np.log(_between(level, times).value / level.value[0])
+    calm = postponed(from_chain(history.CALM_CHAIN, expiries=CALM_EXPIRIES), -CALM_WEEKS * 7 * DAY)
+    path: Path = []
+    for time, move in zip(times, moves, strict=True):
+        markets = {}
+        for name, market in calm.markets.items():
+            index, factors = prices[name].at(time)[0], volatility_response(market, time, move)
+            width = confidence(index, prices[name].last_move(time))
+            moved = advance(market, calm.time, time, index, factors)
+            markets[name] = replace(moved, confidence=width)
+        earlier = path[-1] if path else Snapshot(time, {})
+        path.append(Snapshot(time, markets, {}, settled(earlier, calm, time, markets)))
+    return stabilised(path)
+
+
+def _between(known: Series, times: Sequence[int]) -> Series:
+    """Values at given times, on straight lines of their logarithms between those known."""
+    values = np.exp(np.interp(times, known.time, np.log(known.value)))
+    return Series(np.asarray(times), values)
 
 
 def usde_venue() -> Series:

@@ -117,3 +117,24 @@ def test_depegs_reach_their_closing_lows():
     assert min(s.rates["stETH"].value for s in replays.steth_2022_06()) == pytest.approx(
         0.937, abs=5e-4
     )
+
+
+HALF_PAST_NOON, NOON = (history.seconds(f"2025-10-{day}:00Z") for day in ("10T12:30", "11T12:00"))
+
+
+def test_october_2025_reaches_both_lows_at_once_with_the_highest_volatility():
+    path = replays.crash_2025_10(range(HALF_PAST_NOON, NOON + 1, 600))
+    for snapshot in path:
+        validate(snapshot)
+    lowest = min(path, key=lambda snapshot: snapshot.markets["BTC"].index)
+    assert lowest.markets["BTC"].index == pytest.approx(101_516.5)
+    assert lowest.markets["ETH"].index == pytest.approx(3_400.0)
+    deviation = [float(s.markets["BTC"].slices[0].svi.total_variance(0.0)) for s in path]
+    assert path[int(np.argmax(deviation))] is lowest
+
+
+def test_october_2025_begins_at_the_volatility_of_the_calm_chain():
+    first = replays.crash_2025_10([HALF_PAST_NOON])[0]
+    month = first.markets["BTC"].slices[1]
+    years = (month.expiry - first.time) / YEAR_SECONDS
+    assert float(month.svi.volatility(0.0, years)) == pytest.approx(0.385, abs=0.005)
