@@ -32,6 +32,24 @@ class Health(IntEnum):
     INSOLVENT = 3
 
 
+class AccountStatus(IntEnum):
+    """Health of an account together with whether it is for sale; the first four are `Health`."""
+
+    HEALTHY = 0
+    MARGIN_CALL = 1
+    LIQUIDATABLE = 2
+    INSOLVENT = 3
+    IN_AUCTION = 4
+    RECOVERING = 5
+
+
+class LastStep(IntEnum):
+    """Who pays when protocol capital and insurance do not do."""
+
+    SOCIALISE = 0
+    DELEVERAGE = 1
+
+
 class Portfolio(NamedTuple):
     """One account as the risk model sees it, interest and funding up to date.
 
@@ -65,6 +83,42 @@ class Assessment(NamedTuple):
     maintenance_margin: int
     initial_margin: int
     oldest_timestamp: int
+
+
+class AuctionParameters(NamedTuple):
+    """Rules of auctions and of the waterfall (specification, Liquidation, 10)."""
+
+    opening_discount: int
+    cusp_discount: int
+    fast_seconds: int
+    slow_seconds: int
+    buffer: int
+    dust_margin: int
+    reward_rate: int
+    reward_cap: int
+    insolvency_bonus: int
+    last_step: int
+    max_socialised_share: int
+    max_deleverage_share: int
+
+
+class Window(NamedTuple):
+    """Bound of forced volume in one market: units, 0 for none, and seconds to empty in."""
+
+    capacity: int = 0
+    period_seconds: int = 0
+
+
+class AuctionPreview(NamedTuple):
+    """What a bid would find; USD and fractions, `price` negative if the bidder is paid."""
+
+    status: int
+    assessment: Assessment
+    elapsed_seconds: int
+    discount: int
+    price: int
+    restoring_fraction: int
+    largest_fraction: int
 
 
 class UnderlyingBreakdown(NamedTuple):

@@ -76,6 +76,32 @@ def is_empty(slot: int) -> bool:
     return size(slot) == 0 and quote(slot) == 0
 
 
+def place(held: list[int], instrument_: int) -> int | None:
+    """Where an instrument is held; None if it is not."""
+    return next((i for i, slot in enumerate(held) if instrument(slot) == instrument_), None)
+
+
+def replace(held: list[int], place_: int | None, slot: int) -> None:
+    """Write a slot: append a new one, move the last one into the hole of an empty one.
+
+    `place_` is None for an instrument not held; `slot` is 0 if nothing is left.
+    """
+    if place_ is None:
+        held.extend([slot] if slot else [])
+    elif slot:
+        held[place_] = slot
+    else:
+        held[place_] = held[-1]
+        held.pop()
+
+
+def remove_empty(held: list[int]) -> None:
+    """Remove the slots in which nothing is left, from the last to the first."""
+    for place_ in reversed(range(len(held))):
+        if is_empty(held[place_]):
+            replace(held, place_, 0)
+
+
 def signed_amount(size_: int, price: int) -> int:
     """``size·price`` towards zero, USD, WAD, so that two parties' amounts are exactly opposite."""
     return mul_to_zero(size_, price)
