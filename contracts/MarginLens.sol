@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {MarginEngine} from "./MarginEngine.sol";
-import {IMarginEngine} from "./interfaces/IMarginEngine.sol";
+import {ILedger} from "./interfaces/ILedger.sol";
 import {
     Hypothesis,
     HypotheticalTrade,
@@ -177,11 +177,11 @@ contract MarginLens is IMarginLens {
             return;
         }
         CollateralParameters memory p = PARAMETERS.collateralParameters(transfer.asset);
-        if (p.token == address(0)) revert IMarginEngine.UnknownAsset(transfer.asset);
+        if (p.token == address(0)) revert ILedger.UnknownAsset(transfer.asset);
         int256 balanceRaw = int256(engine.collateralOf(draft.id, transfer.asset))
             + draft.balanceChangesRaw[transfer.asset];
         if (balanceRaw + transfer.amountRaw < 0) {
-            revert IMarginEngine.InsufficientCollateral(
+            revert ILedger.InsufficientCollateral(
                 transfer.asset, amountRaw, uint256(balanceRaw)
             );
         }
@@ -242,7 +242,7 @@ contract MarginLens is IMarginLens {
             revert Instrument.UnknownInstrument(instrument);
         }
         if (expiry != 0 && block.timestamp >= expiry) {
-            revert IMarginEngine.InstrumentExpired(instrument, expiry);
+            revert ILedger.InstrumentExpired(instrument, expiry);
         }
     }
 

@@ -53,6 +53,9 @@ ROLE_FUNCTIONS = {
     "treasurer": {"MarginEngine": ("collectFees",)},
 }
 
+# A contract whose calls go further than its own code is spoken to through the interface of all.
+INTERFACES = {"MarginEngine": "IEngine"}
+
 
 class DeploymentError(click.ClickException):
     """A deployment that cannot go on; the message says what to do."""
@@ -179,7 +182,7 @@ class Deployment:
             raise DeploymentError("the deployment was interrupted: run `ape run deploy` again")
 
         def at(name: str) -> ContractInstance:
-            return getattr(project, name).at(manifest.contracts[name])
+            return instance_at(name, manifest.contracts[name])
 
         return cls(
             manifest=manifest,
@@ -416,13 +419,14 @@ class _Run:
 
     def _deploy_margin_engine(self) -> None:
         self._deploy(
-            "MarginEngine",
+            "LiquidationEngine",
             self._at("Parameters"),
             self._at(self.manifest.market_data),
             self._at("RiskModel"),
             self.manifest.tokens[self.configuration.settlement_token.symbol],
             self._at("Governance"),
         )
+        self._deploy("MarginEngine", self._at("LiquidationEngine"))
 
     def _set_globals(self) -> None:
         c, parameters = self.configuration, self._parameters
@@ -564,7 +568,7 @@ class _Run:
 
     def _instance(self, name: str) -> ContractInstance:
         if name not in self._instances:
-            self._instances[name] = getattr(project, name).at(self._at(name))
+            self._instances[name] = instance_at(name, self._at(name))
         return self._instances[name]
 
     @property
@@ -592,6 +596,14 @@ class _Run:
 def _fields(struct: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the wanted fields of a struct that a contract returned."""
     return {name: struct[name] for name in wanted}
+
+
+def instance_at(name: str, address: str) -> ContractInstance:
+    """Return a contract of the project, with all that can be called at its address."""
+    container = getattr(project, INTERFACES.get(name, name))
+    # What ape decodes logs with; it would know only what the contract itself declares.
+    chain.contracts[address] = container.contract_type
+    return container.at(address)
 
 
 def selector(target: ContractInstance, method: str) -> bytes:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
+import {ILedger} from "../interfaces/ILedger.sol";
 import {MarginMode} from "../types/Types.sol";
 
 /// @notice The one slot that heads an account, unpacked.
@@ -36,7 +36,7 @@ library Accounts {
     /// @notice Reverts with `InvalidAccount` unless the id is well-formed.
     function requireValid(uint256 account) internal pure {
         if (account >> 168 != 0 || account >> 8 == 0) {
-            revert IMarginEngine.InvalidAccount(account);
+            revert ILedger.InvalidAccount(account);
         }
     }
 
@@ -49,7 +49,7 @@ library Accounts {
     /// @param subIds Bitmap of the owner's sub-accounts that the actor may act for.
     function requireAuthorised(uint256 account, address actor, uint256 subIds) internal pure {
         if (actor != owner(account) && subIds >> uint8(account) & 1 == 0) {
-            revert IMarginEngine.NotAuthorised(account, actor);
+            revert ILedger.NotAuthorised(account, actor);
         }
     }
 
@@ -76,7 +76,7 @@ library Accounts {
     /// @notice Reverts with `CashOverflow` unless the value fits the field of cash.
     function requireCash(uint256 account, int256 value) internal pure {
         if (value < type(int104).min || value > type(int104).max) {
-            revert IMarginEngine.CashOverflow(account, value);
+            revert ILedger.CashOverflow(account, value);
         }
     }
 }

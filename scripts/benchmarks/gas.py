@@ -30,8 +30,8 @@ TENORS_DAYS = (7, 30, 90, 180)
 INDEX = 100_000
 DEPOSIT = 10**9
 CONTRACTS = (
-    *("MarginEngine", "Exchange", "RiskModel", "Parameters", "ParameterRanges", "MarginLens"),
-    *("OracleHub", "VolatilityEstimator", "Governance"),
+    *("MarginEngine", "LiquidationEngine", "Exchange", "RiskModel", "Parameters"),
+    *("ParameterRanges", "MarginLens", "OracleHub", "VolatilityEstimator", "Governance"),
 )
 PPM = 10**6
 

@@ -15,6 +15,7 @@ from scripts._deployment import (
     DeploymentError,
     Manifest,
     deploy,
+    instance_at,
     selector,
 )
 
@@ -27,7 +28,7 @@ CONTRACTS = {
     "MarginEngine": "margin_engine",
     "MarginLens": "margin_lens",
 }
-EXTRA = {"SignedReports", "MockPyth", "SequencerFeed"}
+EXTRA = {"LiquidationEngine", "SignedReports", "MockPyth", "SequencerFeed"}
 DAY = 86_400
 OTHERS_ROLES = ("guardian", "poster", "treasurer")
 
@@ -118,7 +119,7 @@ def test_every_role_has_its_functions_and_members(deployment, deployer, project)
         for name, functions in functions_of.items():
             if name not in deployment.manifest.contracts:
                 continue
-            target = getattr(project, name).at(deployment.manifest.contracts[name])
+            target = instance_at(name, deployment.manifest.contracts[name])
             for function in functions:
                 mapped = governance.getTargetFunctionRole(target, selector(target, function))
                 assert mapped == role_id

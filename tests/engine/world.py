@@ -166,10 +166,14 @@ class World:
         self._deploy_parameters()
         risk_model = risk_model or project.RiskDouble
         self.risk = self.admin.deploy(risk_model, self.parameters, self.market)
-        self.engine = self.admin.deploy(
-            *(project.MarginEngine, self.parameters, self.market, self.risk),
+        self.liquidation_engine = self.admin.deploy(
+            *(project.LiquidationEngine, self.parameters, self.market, self.risk),
             *(self.cash, self.governance),
         )
+        engine = self.admin.deploy(project.MarginEngine, self.liquidation_engine)
+        # What can be called there, and what ape decodes logs with, is of both contracts.
+        ape.chain.contracts[engine.address] = project.IEngine.contract_type
+        self.engine = project.IEngine.at(engine.address)
         self.exchange = project.Exchange.at(self.engine.exchange())
         self._post_prices()
 

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {
+    IERC20Metadata
+} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {ILedger} from "../interfaces/ILedger.sol";
+import {IMarketData} from "../interfaces/IMarketData.sol";
+import {IParameters} from "../interfaces/IParameters.sol";
+import {IRiskModel} from "../interfaces/IRiskModel.sol";
+import {FixedPoint} from "../math/FixedPoint.sol";
+import {Instrument} from "../types/Instrument.sol";
+import {Position} from "../types/Position.sol";
+import {
+    Assessment,
+    CashState,
+    CollateralParameters,
+    GlobalParameters,
+    MarketState,
+    Portfolio,
+    UnderlyingParameters
+} from "../types/Types.sol";
+import {Account, Accounts, Header} from "./Accounts.sol";
+import {Admission} from "./Admission.sol";
+import {Bitmap} from "./Bitmap.sol";
+import {Funding} from "./Funding.sol";
+import {Interest} from "./Interest.sol";
+import {Positions} from "./Positions.sol";
+import {TransientSnapshot} from "./TransientSnapshot.sol";
+
+/// @title All that the ledger keeps, and what every part of its code does with it
+/// @notice Base of the two contracts whose code works on one ledger, the margin engine and the
+/// liquidation engine that it delegates to: whatever is stored is declared here, so that both see
+/// it in the same place.
+abstract contract Ledger is ILedger, AccessManaged {
+    using SafeERC20 for IERC20Metadata;
+    using SafeCast for int256;
+    using SafeCast for uint256;
+    using Instrument for uint128;
+    using Position for uint256;
+
+    uint8 internal constant CASH = 0;
+    uint256 internal constant MAX_ASSETS = 32;
+    /// @dev More than any amount of cash, of any decimals; what is above counts as this.
+    uint256 internal constant MAX_CASH_RAW = 2 ** 192;
+
+    IParameters public immutable parameters;
+    IMarketData public immutable marketData;
+    IRiskModel public immutable riskModel;
+    IERC20Metadata public immutable settlementToken;
+    uint8 internal immutable settlementDecimals;
+
+    CashState internal _cashState;
+    mapping(uint256 account => uint256) internal _headers;
+    mapping(uint256 account => uint256[128]) internal _positions;
+    mapping(uint256 account => uint256[MAX_ASSETS]) internal _balancesRaw;
+    mapping(uint8 underlying => MarketState) internal _markets;
+    mapping(uint8 asset => uint256) internal _totalCollateralRaw;
+    mapping(address owner => mapping(address operator => uint256)) internal _operatorSubIds;
+
+    bool internal transient _entered;
+    bool internal transient _batching;
+
+    /// @dev Sets what the ledger trusts, for ever.
+    /// @param accessManager Decides who may collect fees, and nothing else.
+    constructor(
+        IParameters parameters_,
+        IMarketData marketData_,
+        IRiskModel riskModel_,
+        IERC20Metadata settlementToken_,
+        address accessManager
+    ) AccessManaged(accessManager) {
+        parameters = parameters_;
+        marketData = marketData_;
+        riskModel = riskModel_;
+        settlementToken = settlementToken_;
+        settlementDecimals = settlementToken_.decimals();
+        if (settlementDecimals > 24) {
+            revert UnsupportedDecimals(address(settlementToken_), settlementDecimals);
+        }
+    }
+
+    /// @dev Guards a state-changing function and, unless it is an item of a batch, ends it with
+    /// admission. Within an item only calls to tokens and signers leave the contract, and
+    /// `_entered` is set during those.
+    modifier entryPoint() {
+        if (_entered) revert Reentrancy();
+        _entered = true;
+        _;
+        if (!_batching) _admit();
+        _entered = false;
+    }
+
+    // --------------------------------------------------------------------------------- accounts
+
+    function _requireAuthorised(uint256 account) internal view {
+        Accounts.requireValid(account);
+        address owner = Accounts.owner(account);
+        uint256 subIds = msg.sender == owner ? 0 : _operatorSubIds[owner][msg.sender];
+        Accounts.requireAuthorised(account, msg.sender, subIds);
+    }
+
+    /// @dev Keeps an account as it is now, once per entry point or batch. Only a batch, or an
+    /// account that must be checked, will ever ask for it.
+    function _save(Account memory account, uint256 flags) internal {
+        if (flags == 0 && !_batching) return;
+        uint256 known = TransientSnapshot.flags(account.id);
+        if (known == 0) TransientSnapshot.save(account);
+        if (known & flags != flags) TransientSnapshot.addFlags(account.id, flags);
+    }
+
+    function _loadPositions(uint256 account, uint256 count)
+        internal
+        view
+        returns (uint256[] memory positions)
+    {
+        positions = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            positions[i] = _positions[account][i];
+        }
+    }
+
+    function _loadAccount(uint256 id) internal view returns (Account memory account) {
+        account.id = id;
+        account.header = Accounts.unpack(_headers[id]);
+        account.positions = _loadPositions(id, account.header.positionCount);
+        // The ids of the assets become their balances.
+        account.balancesRaw = Bitmap.members(account.header.collateralBitmap);
+        for (uint256 i = 0; i < account.balancesRaw.length; ++i) {
+            account.balancesRaw[i] = _balancesRaw[id][account.balancesRaw[i]];
+        }
+    }
+
+    /// @dev Loads an account, saves it and books its interest.
+    function _openAccount(uint256 id, uint256 flags, CashState memory state)
+        internal
+        returns (Account memory account)
+    {
+        account = _loadAccount(id);
+        _save(account, flags);
+        int256 interest = Interest.book(account, state);
+        if (interest != 0) emit InterestBooked(id, interest);
+    }
+
+    /// @dev Writes header and positions, only where they changed.
+    function _storeAccount(Account memory account) internal {
+        uint256[128] storage slots = _positions[account.id];
+        uint256 count = account.positions.length;
+        for (uint256 i = 0; i < count; ++i) {
+            if (slots[i] != account.positions[i]) slots[i] = account.positions[i];
+        }
+        for (uint256 i = count; i < account.header.positionCount; ++i) {
+            slots[i] = 0;
+        }
+        account.header.positionCount = count;
+        _headers[account.id] = Accounts.pack(account.header);
+    }
+
+    // ----------------------------------------------------------------------------------- tokens
+
+    function _cashUp(uint256 amountRaw) internal view returns (uint256) {
+        return FixedPoint.toWadUp(FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals);
+    }
+
+    function _requireAsset(uint8 asset) internal view returns (CollateralParameters memory p) {
+        p = parameters.collateralParameters(asset);
+        if (asset >= MAX_ASSETS || p.token == address(0)) revert UnknownAsset(asset);
+    }
+
+    function _setBalance(uint256 account, uint8 asset, uint256 balanceRaw) internal {
+        _balancesRaw[account][asset] = balanceRaw;
+        Header memory header = Accounts.unpack(_headers[account]);
+        uint256 bit = 1 << asset;
+        uint256 bitmap = header.collateralBitmap;
+        header.collateralBitmap = balanceRaw == 0 ? bitmap & ~bit : bitmap | bit;
+        if (header.collateralBitmap != bitmap) _headers[account] = Accounts.pack(header);
+    }
+
+    /// @dev Pulls tokens from the caller and returns the balance held afterwards.
+    function _pull(IERC20Metadata token, uint256 amountRaw) internal returns (uint256 balanceRaw) {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amountRaw);
+        balanceRaw = token.balanceOf(address(this));
+        uint256 movedRaw = balanceRaw > before ? balanceRaw - before : 0;
+        if (movedRaw != amountRaw) {
+            revert TransferMismatch(address(token), amountRaw, movedRaw);
+        }
+    }
+
+    function _push(IERC20Metadata token, address to, uint256 amountRaw) internal {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransfer(to, amountRaw);
+        uint256 balanceRaw = token.balanceOf(address(this));
+        uint256 movedRaw = before > balanceRaw ? before - balanceRaw : 0;
+        if (movedRaw != amountRaw) {
+            revert TransferMismatch(address(token), amountRaw, movedRaw);
+        }
+    }
+
+    function _requireCovered(IERC20Metadata token, uint256 balanceRaw, uint256 accountedRaw)
+        internal
+        pure
+    {
+        if (balanceRaw < accountedRaw) {
+            revert TokenShortfall(address(token), balanceRaw, accountedRaw);
+        }
+    }
+
+    // --------------------------------------------------------------------- interest and funding
+
+    function _spot(uint8 underlying) internal view returns (uint256 index, uint256 mark) {
+        (index,, mark,,) = marketData.spot(underlying);
+    }
+
+    function _globals() internal view returns (GlobalParameters memory) {
+        return parameters.globalParameters();
+    }
+
+    function _underlyingParameters(uint8 underlying)
+        internal
+        view
+        returns (UnderlyingParameters memory)
+    {
+        return parameters.underlyingParameters(underlying);
+    }
+
+    function _currentCash() internal view returns (CashState memory state) {
+        state = _cashState;
+        if (state.accruedAt == block.timestamp) return state;
+        Interest.accrue(state, parameters.interestParameters(), block.timestamp);
+    }
+
+    /// @dev The same for one who will store it.
+    function _accruedCash() internal returns (CashState memory state) {
+        bool accrued = _cashState.accruedAt != block.timestamp;
+        state = _currentCash();
+        if (accrued) {
+            emit InterestAccrued(state.borrowIndex, state.supplyIndex, state.totalDebt);
+        }
+    }
+
+    function _currentFunding(uint8 underlying) internal view returns (int256) {
+        MarketState storage market = _markets[underlying];
+        uint256 accruedAt = market.fundingAt;
+        // The first accrual only starts the clock.
+        if (accruedAt == 0 || accruedAt == block.timestamp) return market.fundingIndex;
+        (uint256 index,, uint256 mark,, uint256 timestamp) = marketData.spot(underlying);
+        uint256 elapsed = Funding.elapsedSeconds(
+            accruedAt, block.timestamp, timestamp, _globals().marginMaxAgeSeconds
+        );
+        uint256 cap = _underlyingParameters(underlying).fundingCap;
+        return Funding.accrue(market.fundingIndex, mark, index, cap, elapsed);
+    }
+
+    /// @dev The same, stored.
+    function _accruedFunding(uint8 underlying) internal returns (int256 fundingIndex) {
+        fundingIndex = _currentFunding(underlying);
+        MarketState storage market = _markets[underlying];
+        if (market.fundingAt == block.timestamp) return fundingIndex;
+        market.fundingIndex = fundingIndex.toInt112();
+        market.fundingAt = uint40(block.timestamp);
+        emit FundingAccrued(underlying, fundingIndex);
+    }
+
+    // ------------------------------------------------------------------------------- settlement
+
+    /// @dev Moves the value of one position into cash as far as the loser, or the pool, can pay.
+    function _settlePosition(
+        Account memory account,
+        uint256 i,
+        int256 value,
+        CashState memory state
+    ) internal {
+        uint256 slot = account.positions[i];
+        MarketState storage market = _markets[slot.underlying()];
+        uint256 pool = market.pnlPool;
+        uint256 funds = value < 0 ? _fundsOf(account, uint256(-value)) : pool;
+        int256 change = Positions.settledAmount(value, funds);
+        if (change == 0) return;
+        Interest.changeCash(account, state, change);
+        account.positions[i] = Positions.addQuote(slot, -change);
+        // A profit takes at most the pool.
+        pool = uint256(int256(pool) - change);
+        market.pnlPool = pool.toUint128();
+        emit PnlSettled(account.id, slot.instrument(), change, pool);
+    }
+
+    /// @dev Cash and haircut collateral with which an account can pay a loss; collateral is valued
+    /// only if cash does not do, and counts only at prices young enough.
+    function _fundsOf(Account memory account, uint256 loss) internal view returns (uint256) {
+        int256 funds = account.header.cash;
+        if (funds < int256(loss) && account.header.collateralBitmap != 0) {
+            (uint256 value, uint256 oldest) =
+                riskModel.collateralValue(_collateralWords(account));
+            uint256 maxAge = _globals().marginMaxAgeSeconds;
+            if (!Admission.isStale(oldest, block.timestamp, maxAge)) funds += value.toInt256();
+        }
+        return funds > 0 ? uint256(funds) : 0;
+    }
+
+    // ------------------------------------------------------------------------------- assessment
+
+    /// @dev Judges every account that must be, in the order in which they were first changed.
+    function _admit() internal {
+        uint256[] memory accounts = TransientSnapshot.list();
+        if (accounts.length == 0) return;
+        for (uint256 i = 0; i < accounts.length; ++i) {
+            uint256 flags = TransientSnapshot.flags(accounts[i]);
+            if (flags & TransientSnapshot.MUST_CHECK == 0) continue;
+            _requireAdmissible(accounts[i], flags);
+        }
+        TransientSnapshot.clear(accounts);
+    }
+
+    function _requireAdmissible(uint256 id, uint256 flags) internal view {
+        Account memory account = _loadAccount(id);
+        if (Admission.isCashAlone(account)) return;
+        Assessment memory a = riskModel.assess(_portfolioOf(account));
+        GlobalParameters memory globals = _globals();
+        bool withdrew = flags & TransientSnapshot.WITHDREW != 0;
+        uint256 maxPriceAge =
+            withdrew ? globals.withdrawMaxAgeSeconds : globals.openMaxAgeSeconds;
+        bool stale = Admission.isStale(a.oldestTimestamp, block.timestamp, maxPriceAge);
+        bool below = a.initialEquity < a.initialMargin.toInt256();
+        bool pays = withdrew || flags & TransientSnapshot.PAID != 0;
+        bool unrealised = pays && a.collateralEquity < 0;
+        if (!stale && !below && !unrealised) return;
+        if (!withdrew && !unrealised) {
+            Assessment memory b = riskModel.assess(_portfolioOf(TransientSnapshot.read(id)));
+            if (Admission.isNoRiskier(a, b)) return;
+        }
+        if (stale) revert StalePrice(id, a.oldestTimestamp, maxPriceAge);
+        if (below) revert BelowInitialMargin(id, a.initialEquity, a.initialMargin);
+        revert UnrealisedProfitWithdrawal(id, a.collateralEquity);
+    }
+
+    function _portfolioOf(Account memory account) internal view returns (Portfolio memory p) {
+        p.cash = Interest.currentCash(account.header, _currentCash());
+        p.marginMode = account.header.marginMode;
+        p.collateral = _collateralWords(account);
+        p.positions = account.positions;
+        uint256 underlyings;
+        for (uint256 i = 0; i < p.positions.length; ++i) {
+            uint256 slot = p.positions[i];
+            underlyings |= 1 << slot.underlying();
+            if (slot.instrument().isPerpetual() && slot.size() != 0) {
+                int256 fundingIndex = _currentFunding(slot.underlying());
+                p.positions[i] = Positions.netOfFunding(slot, fundingIndex);
+            }
+        }
+        // The ids of the underlyings become their words.
+        p.openInterest = Bitmap.members(underlyings);
+        for (uint256 i = 0; i < p.openInterest.length; ++i) {
+            uint256 u = p.openInterest[i];
+            p.openInterest[i] = u << 248 | _markets[uint8(u)].openInterest;
+        }
+    }
+
+    /// @dev Balances as the risk model takes them; dust below one WAD unit is left out.
+    function _collateralWords(Account memory account)
+        internal
+        view
+        returns (uint256[] memory words)
+    {
+        words = Bitmap.members(account.header.collateralBitmap);
+        uint256 count;
+        for (uint256 i = 0; i < words.length; ++i) {
+            uint256 asset = words[i];
+            uint8 decimals = parameters.collateralParameters(uint8(asset)).decimals;
+            uint256 balance = FixedPoint.toWadDown(account.balancesRaw[i], decimals);
+            // Caps keep balances below 2^127; the bound keeps the asset's bits clean regardless.
+            balance = FixedPoint.min(balance, type(uint128).max);
+            if (balance != 0) words[count++] = asset << 248 | balance;
+        }
+        // Shortening an array in memory leaves it valid.
+        assembly ("memory-safe") {
+            mstore(words, count)
+        }
+    }
+}
