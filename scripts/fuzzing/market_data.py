@@ -112,10 +112,14 @@ def later(rng: Random) -> int:
 
 
 def rounds(rng: Random) -> tuple[int, ...]:
-    """Latest round and the one before, all zero if it could not be read."""
+    """Latest round and the one before as the clock hands them on, which looks back for one day.
+
+    The one before is all zero if it could not be read.
+    """
     latest = NOW - drawn(rng, 0, DAY)
+    earlier = max(latest - drawn(rng, 0, DAY), NOW - DAY)
     number = rng.choice((6, 7, 8, 2**80 - 2))
-    before = rng.choice(((0, 0, 0), (number - 1, rng.randrange(2), latest - drawn(rng, 0, DAY))))
+    before = rng.choice(((0, 0, 0), (number - 1, rng.randrange(2), earlier)))
     return number, rng.randrange(2), latest, *before
 
 
