@@ -4,7 +4,7 @@ Source: specification, Liquidation, section 8.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from reference_model.exact.fixed_point import mul_div_up, mul_down
 from reference_model.types import Assessment
@@ -22,7 +22,7 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
     """
     whole = sum(weights)
     reached = [total * cumulative // whole for cumulative in accumulate(weights, initial=0)]
-    return [after - before for before, after in zip(reached, reached[1:], strict=False)]
+    return [after - before for before, after in pairwise(reached)]
 
 
 def haircut(deficit: int, closed: int, size: int, index: int, others: int) -> int:

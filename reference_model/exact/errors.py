@@ -367,3 +367,81 @@ class UnrealisedProfitWithdrawal(ModelError):
 
 class AccessManagedUnauthorized(ModelError):
     parameters = ("caller",)
+
+
+# Liquidation: Liquidation, sections 3 to 9.
+
+
+class NotLiquidatable(ModelError):
+    parameters = ("account", "equity", "maintenance_margin")
+
+
+class AlreadyInAuction(ModelError):
+    parameters = ("account",)
+
+
+class NoAuction(ModelError):
+    parameters = ("account",)
+
+
+class InAuction(ModelError):
+    parameters = ("account",)
+
+
+class InvalidBidder(ModelError):
+    parameters = ("account",)
+
+
+class InvalidRewardAccount(ModelError):
+    parameters = ("account",)
+
+
+class SlicePriceNotAcceptable(ModelError):
+    parameters = ("payment", "limit")
+
+
+class WindowExhausted(ModelError):
+    parameters = ("underlying", "level", "capacity")
+
+
+class PendingLoss(ModelError):
+    parameters = ("insolvents",)
+
+
+class DeleveragingNotDue(ModelError):
+    parameters = ("account",)
+
+
+class NothingToDeleverage(ModelError):
+    parameters = ("account", "instrument")
+
+
+class NotAscending(ModelError):
+    parameters = ("account",)
+
+
+class NotOpposite(ModelError):
+    parameters = ("account",)
+
+
+class DeleveragingHurts(ModelError):
+    parameters = ("account",)
+
+
+# Insurance fund: Liquidation, section 7.
+
+
+class InsufficientShares(ModelError):
+    parameters = ("shares", "balance")
+
+
+class ERC20InsufficientBalance(ModelError):
+    parameters = ("sender", "balance", "needed")
+
+
+class ERC4626ExceededMaxWithdraw(ModelError):
+    parameters = ("owner", "assets", "max")
+
+
+class ERC4626ExceededMaxRedeem(ModelError):
+    parameters = ("owner", "shares", "max")

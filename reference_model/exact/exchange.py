@@ -16,6 +16,7 @@ from reference_model.exact.errors import (
     OrdersDoNotMatch,
     PriceNotAcceptable,
 )
+from reference_model.exact.events import Event
 from reference_model.types import Market
 
 CANCELLED = 2**256 - 1
@@ -79,6 +80,7 @@ class Ledger(Protocol):
 
     market: Market
     state: Fills
+    events: list[Event]
 
     def require_authorised(self, account: int, caller: int) -> None:
         """Refuse whoever is neither owner nor operator."""
@@ -148,7 +150,9 @@ class Exchange:
         InvalidAccount, NotAuthorised
         """
         self._engine.require_authorised(order.account, caller)
-        self._engine.state.filled[self.hash_order(order)] = CANCELLED
+        order_hash = self.hash_order(order)
+        self._engine.state.filled[order_hash] = CANCELLED
+        self._engine.events.append(Event("OrderWasCancelled", (order_hash, order.account)))
 
     def cancel_orders_below(self, caller: int, account: int, min_nonce: int) -> None:
         """Cancel all orders of an account with a nonce below `min_nonce`.
@@ -164,6 +168,7 @@ class Exchange:
         if min_nonce <= current:
             raise NonceNotIncreasing(account, current, min_nonce)
         self._engine.state.min_nonce[account] = min_nonce
+        self._engine.events.append(Event("MinNonceSet", (account, current, min_nonce)))
 
     def filled(self, order_hash: bytes) -> int:
         """Units filled of an order, WAD; `CANCELLED` if it was cancelled."""
@@ -186,3 +191,4 @@ class Exchange:
         if not signed:
             raise InvalidSignature(order_hash, order.signer)
         self._engine.state.filled[order_hash] = filled + size
+        self._engine.events.append(Event("OrderFilled", (order_hash, order.account, filled + size)))

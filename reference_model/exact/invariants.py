@@ -8,8 +8,9 @@ from collections import Counter
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact import risk_model
-from reference_model.exact.engine import CASH, Engine, MarketState, State, is_risk_reducing
+from reference_model.exact.engine import Engine
 from reference_model.exact.fixed_point import mul_down, to_raw_up
+from reference_model.exact.ledger import CASH, MarketState, State, is_risk_reducing
 from reference_model.exact.market import indexed
 from reference_model.types import Market
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact import risk_model
-from reference_model.exact.engine import CASH, Engine, replace
+from reference_model.exact.engine import Engine
 from reference_model.exact.errors import InsufficientCollateral
 from reference_model.exact.exchange import Fill
 from reference_model.exact.fixed_point import div_down
+from reference_model.exact.ledger import CASH
 from reference_model.exact.tokens import cash_down, cash_up
 from reference_model.types import Breakdown
 
@@ -147,10 +148,10 @@ class _Supposed(Engine):
         fill = Fill(0, self._id, trade.instrument, trade.size, trade.price, False, False)
         account = self._account(self._id)
         held = list(account.positions)
-        place = self._place(held, trade.instrument)
+        place = slots.place(held, trade.instrument)
         old = 0 if place is None else held[place]
         new = slots.apply_trade(trade.instrument, old, trade.size, self._trade_price(fill))
-        replace(held, place, new.slot)
+        slots.replace(held, place, new.slot)
         grown = abs(slots.size(new.slot)) - abs(slots.size(old)) + abs(trade.size)
         self._change_open_interest(trade.instrument, grown)
         fee_rate = parameters.taker_fee if trade.is_taker else parameters.maker_fee

@@ -16,8 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from model import ledger_actions as actions
 from model import ledger_world as world
 
-from reference_model.exact import charges, fees, funding, interest, position, risk_model
-from reference_model.exact import engine as ledger
+from reference_model.exact import charges, fees, funding, interest, ledger, position, risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.fixed_point import mul_down
 from reference_model.exact.tokens import Token
@@ -271,7 +270,7 @@ def _profits_first(self, account):
             (self._pay_out if value > 0 else self._pay_in)(account, place, abs(value))
 
 
-REPLACE = ledger.replace
+REPLACE = position.replace
 ROUNDED_CASH = interest.current_cash
 TWINS = {
     "a fee that rounds down": (fees, "mul_up", mul_down),
@@ -283,7 +282,7 @@ TWINS = {
     "amounts that round down for both": (position, "mul_to_zero", mul_down),
     "charges that round down": (charges, "mul_div_up", lambda a, b, c: a * b // c),
     "requirements that round down": (risk_model, "mul_up", mul_down),
-    "holes closed by shifting": (ledger, "replace", _shifted),
+    "holes closed by shifting": (position, "replace", _shifted),
     "no exemption for less risk": (ledger, "is_risk_reducing", lambda before, after: False),
     "no admission": (Engine, "_admit", lambda self: None),
     "funding that is never clamped": (funding, "clamp", lambda value, low, high: value),

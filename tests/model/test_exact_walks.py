@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from model import ledger_actions as actions
 from model import ledger_world as world
 
-from reference_model.exact import engine as ledger
-from reference_model.exact import invariants
+from reference_model.exact import invariants, position
 from reference_model.exact.engine import Engine
 
 PEOPLE = (0xA11CE, 0xB0B, 0xCA401)
@@ -99,7 +98,7 @@ def test_a_walk_sees_most_kinds_of_success_and_refusal():
     ("where", "name", "twin"),
     [
         (Engine, "_release_cash", lambda self, amount: None),
-        (ledger.slots, "signed_amount", lambda size, price: size * price // 10**18),
+        (position, "signed_amount", lambda size, price: size * price // 10**18),
         (Engine, "_change_open_interest", lambda self, instrument, change: None),
         (Engine, "_admit", lambda self: None),
         (Engine, "_remove_empty", lambda self, account: None),

@@ -1,0 +1,486 @@
+"""Liquidation and default: states, auctions, waterfall and deleveraging of the ledger.
+
+Source: specification, Liquidation; ``contracts/interfaces/ILiquidationEngine.sol``.
+"""
+
+from collections.abc import Sequence
+
+from reference_model.exact import auction, deleveraging, risk_model, sale, waterfall, windows
+from reference_model.exact import instrument as instruments
+from reference_model.exact import position as slots
+from reference_model.exact.errors import (
+    AlreadyInAuction,
+    DeleveragingHurts,
+    DeleveragingNotDue,
+    InvalidBidder,
+    InvalidRewardAccount,
+    ModelError,
+    NoAuction,
+    NotAscending,
+    NothingToDeleverage,
+    NotLiquidatable,
+    NotOpposite,
+    SlicePriceNotAcceptable,
+    TooManyPositions,
+    WindowExhausted,
+    ZeroAmount,
+)
+from reference_model.exact.fixed_point import mul_down, mul_up, to_raw_up, to_wad_down
+from reference_model.exact.ledger import CASH, Account, require_valid
+from reference_model.exact.settlement import Settlement
+from reference_model.exact.tokens import cash_down
+from reference_model.types import (
+    WAD,
+    AccountStatus,
+    Assessment,
+    AuctionPreview,
+    Health,
+    LastStep,
+    Portfolio,
+)
+
+
+class Liquidation(Settlement):
+    """The ledger with everything that happens below maintenance margin."""
+
+    # ------------------------------------------------------------------------------------ actions
+
+    def update_status(self, account: int) -> AccountStatus:
+        """Record the health of an account, and end its auction if it is over; anyone may.
+
+        Raises
+        ------
+        InvalidAccount
+        """
+        with self._entry():
+            require_valid(account)
+            seen = self._assess(account)
+            over = auction.may_end(seen, self._elapsed(account), self.rules.auction)
+            if self._account(account).in_auction and over:
+                self._end_auction(account, risk_model.health(seen))
+            else:
+                self._record(account, risk_model.health(seen))
+        return self.status_of(account)
+
+    def start_auction(self, account: int, reward_account: int) -> int:
+        """Put an account below maintenance margin up for sale; return the reward, USD, WAD.
+
+        Raises
+        ------
+        InvalidAccount, InvalidRewardAccount, AlreadyInAuction, NotLiquidatable, CashOverflow
+        """
+        with self._entry():
+            require_valid(account)
+            require_valid(reward_account)
+            if reward_account == account:
+                raise InvalidRewardAccount(account)
+            if self._account(account).in_auction:
+                raise AlreadyInAuction(account)
+            seen = self._assess(account)
+            require_liquidatable(account, seen)
+            reward = auction.reward(seen, self.rules.auction)
+            self._pass_cash(account, reward_account, reward)
+            self._emit(
+                *("AuctionStarted", account, reward_account),
+                *(reward, seen.equity, seen.maintenance_margin),
+            )
+            health, now = risk_model.health(seen), self.active_time
+            self._record(account, health, in_auction=True, auction_started_at=now)
+        return reward
+
+    def bid(
+        self, caller: int, account: int, bidder: int, fraction: int, max_price: int
+    ) -> tuple[int, int]:
+        """Take over a slice of an account in auction; the bidder must end healthy.
+
+        Parameters
+        ----------
+        caller, account, bidder : int
+            The caller is owner or operator of `bidder`.
+        fraction : int
+            Greatest slice wanted, WAD.
+        max_price : int
+            Greatest price of the whole, USD, WAD; negative is to be received.
+
+        Returns
+        -------
+        fraction_sold, payment : int
+            WAD; the payment is USD, negative if the bidder received it.
+
+        Raises
+        ------
+        InvalidAccount, NotAuthorised, InvalidBidder, NoAuction, ZeroAmount, NotLiquidatable
+        WindowExhausted, PositionOverflow, TooManyPositions, SlicePriceNotAcceptable, CashOverflow
+            In this order.
+        InAuction, BelowInitialMargin, UnrealisedProfitWithdrawal
+            By admission of the bidder.
+        """
+        with self._entry():
+            require_valid(account)
+            self.require_authorised(bidder, caller)
+            if bidder == account:
+                raise InvalidBidder(account)
+            if not self._account(account).in_auction:
+                raise NoAuction(account)
+            if fraction == 0:
+                raise ZeroAmount
+            offer = self.auction_of(account)
+            require_liquidatable(account, offer.assessment)
+            if offer.largest_fraction == 0:
+                raise self._exhausted(account)
+            return self._sell(account, bidder, offer, (fraction, max_price))
+
+    def deleverage(self, account: int, instrument: int, counterparties: Sequence[int]) -> int:
+        """Close an insolvent account's position against opposite ones; return the units closed.
+
+        The deficit is shared in proportion to what is closed.
+
+        Raises
+        ------
+        InvalidAccount, NothingToDeleverage, DeleveragingNotDue, NotAscending, NotOpposite
+        PositionOverflow, CashOverflow, DeleveragingHurts
+        """
+        with self._entry():
+            require_valid(account)
+            size = self._live_size(account, instrument)
+            seen = self._assess(account)
+            self._require_deleveraging_due(account, seen)
+            opposite = self._opposite_sizes(account, instrument, counterparties)
+            share = self.rules.auction.max_deleverage_share
+            closed = deleveraging.closed_size(size, sum(opposite), share)
+            if closed == 0:
+                raise NothingToDeleverage(account, instrument)
+            haircut = self._haircut(account, instrument, closed, -seen.equity)
+            sizes = deleveraging.split(closed, opposite)
+            haircuts = deleveraging.split(haircut, sizes)
+            before = [self._assess(counterparty) for counterparty in counterparties]
+            self._touch_all([account, *counterparties])
+            if instruments.is_perpetual(instrument):
+                self._accrue_funding(instruments.underlying(instrument))
+            sign = -1 if size > 0 else 1
+            for counterparty, units, cut in zip(counterparties, sizes, haircuts, strict=True):
+                self._close(account, counterparty, instrument, (sign * units, cut))
+            for counterparty, old in zip(counterparties, before, strict=True):
+                if deleveraging.hurts(old, self._assess(counterparty)):
+                    raise DeleveragingHurts(counterparty)
+            self._record(account, risk_model.health(seen))
+        return closed
+
+    def contribute(self, caller: int, amount_raw: int, arrived_raw: int | None = None) -> None:
+        """Add tokens of the caller to protocol capital.
+
+        Raises
+        ------
+        ZeroAmount, TransferMismatch, TokenShortfall
+        """
+        with self._entry():
+            amount = cash_down(amount_raw, self.settlement_token)
+            if amount == 0:
+                raise ZeroAmount
+            self._accrue_interest()
+            self.state.cash_held += amount
+            self.state.fees += amount
+            self._pull(CASH, amount_raw, arrived_raw)
+            self._emit("Contributed", caller, amount_raw, amount)
+
+    # -------------------------------------------------------------------------------------- views
+
+    def status_of(self, account: int) -> AccountStatus:
+        """Status as last recorded."""
+        return self._account(account).status
+
+    def insolvents(self) -> int:
+        """Return the number of accounts recorded insolvent."""
+        return self.state.insolvents
+
+    def window_of(self, underlying: int) -> tuple[int, int]:
+        """Units of forced volume counted at present, and units allowed, WAD; 0 for no limit."""
+        window = self.rules.window(underlying)
+        stored = self.state.windows.get(underlying, windows.Level())
+        return windows.level_at(stored, window, self.active_time), window.capacity
+
+    def auction_of(self, account: int) -> AuctionPreview:
+        """Return what a bid would find at present."""
+        stored, seen, rules = self._account(account), self._assess(account), self.rules.auction
+        elapsed = self._elapsed(account)
+        discount = self._discount(stored, elapsed)
+        price = auction.price(seen, discount, rules)
+        restore = largest = 0
+        if auction.is_liquidatable(seen):
+            restore = largest = auction.restoring_fraction(seen, price, rules)
+            if seen.equity >= 0:
+                largest = min([restore, *self._window_fractions(stored).values()])
+        status = auction.status(risk_model.health(seen), stored.in_auction)
+        return AuctionPreview(status, seen, elapsed, discount, price, restore, largest)
+
+    # ------------------------------------------------------------------------------------ auction
+
+    def _assess(self, account: int) -> Assessment:
+        return risk_model.assess(self.portfolio(account), self.market)
+
+    def _elapsed(self, account: int) -> int:
+        """Seconds of active time that an account has been for sale; 0 if it is not."""
+        stored = self._account(account)
+        started_at = stored.auction_started_at
+        return auction.elapsed(started_at, self.active_time) if stored.in_auction else 0
+
+    def _discount(self, account: Account, elapsed: int) -> int:
+        """Share of MM given away now."""
+        if account.is_bare:
+            return WAD
+        if self._is_dark(account):
+            return self.rules.auction.opening_discount
+        return auction.discount(elapsed, self.rules.auction)
+
+    def _is_dark(self, account: Account) -> bool:
+        """Whether nobody vouches for the price of something the account has a position in."""
+        max_age = self.market.global_parameters.liquidation_max_age_seconds
+        underlyings = {slots.instrument(slot) >> 120 for slot in account.positions}
+        times = [self._data.spot(underlying).timestamp for underlying in underlyings]
+        return any(time == 0 or time + max_age < self.market.now for time in times)
+
+    def _end_auction(self, account: int, health: int) -> None:
+        self._emit("AuctionEnded", account)
+        self._record(account, health, in_auction=False, auction_started_at=0)
+
+    def _pass_cash(self, payer: int, payee: int, amount: int) -> None:
+        """Touch two accounts and move cash from one to the other."""
+        self._changing(payer)
+        self._changing(payee)
+        touched = self._touch(payer), self._touch(payee)
+        self._change_cash(payer, touched[0], -amount)
+        self._change_cash(payee, touched[1], amount)
+
+    # ------------------------------------------------------------------------------------ windows
+
+    def _volumes(self, account: Account) -> dict[int, int]:
+        """Volume of an account in each underlying, units, WAD."""
+        balances = []
+        for word in self._collateral_words(account):
+            parameters = self._data.collateral_parameters(word >> 248)
+            if parameters.underlying:
+                balances.append((parameters.underlying, word & risk_model.BALANCE_MASK))
+        return windows.volumes(account.positions, balances, self.market.now)
+
+    def _window_fractions(self, account: Account) -> dict[int, int]:
+        """Largest slice that each limited window lets through, by underlying, ascending."""
+        fractions = {}
+        for underlying, volume in self._volumes(account).items():
+            level, capacity = self.window_of(underlying)
+            if capacity:
+                fractions[underlying] = windows.fraction(volume, level, capacity)
+        return fractions
+
+    def _exhausted(self, account: int) -> WindowExhausted:
+        fractions = self._window_fractions(self._account(account))
+        underlying = next(u for u, fraction in fractions.items() if fraction == 0)
+        return WindowExhausted(underlying, *self.window_of(underlying))
+
+    def _fill_windows(self, account: Account, fraction: int) -> None:
+        for underlying, volume in self._volumes(account).items():
+            level, capacity = self.window_of(underlying)
+            if capacity:
+                filled = windows.filled(level, volume, fraction)
+                self.state.windows[underlying] = windows.Level(filled, self.active_time)
+
+    # ---------------------------------------------------------------------------------------- bid
+
+    def _sell(
+        self, account: int, bidder: int, offer: AuctionPreview, wanted: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Sell what is wanted, a fraction and a price for the whole, as far as it is for sale."""
+        fraction = auction.sold_fraction(
+            wanted[0],
+            offer.restoring_fraction,
+            offer.largest_fraction,
+            offer.assessment,
+            self.rules.auction,
+        )
+        self._changing(account)
+        self._changing(bidder).bid = True
+        self._accrue_interest()
+        paid, payment = waterfall.Payment(), mul_up(max(0, offer.price), fraction)
+        if offer.price < 0:
+            paid = self._pay_claim(account, offer, mul_down(-offer.price, fraction))
+            payment = -paid.total
+        self._fill_windows(self._account(account), fraction)
+        self._transfer(account, bidder, fraction, (payment, mul_up(wanted[1], fraction)))
+        self._emit("SliceSold", account, bidder, fraction, payment, *paid)
+        if fraction >= offer.restoring_fraction:
+            self._end_auction(account, Health.HEALTHY)
+        else:
+            self._record(account, risk_model.health(offer.assessment))
+        return fraction, payment
+
+    def _transfer(self, account: int, bidder: int, fraction: int, price: tuple[int, int]) -> None:
+        """Pass a slice of everything for a payment, which must be within a limit."""
+        payment, limit = price
+        seller, buyer = self._touch(account), self._touch(bidder)
+        passed = sale.transfer(seller.positions, buyer.positions, fraction)
+        cap = self.market.global_parameters.max_positions
+        if len(buyer.positions) < len(passed.received) > cap:
+            raise TooManyPositions(bidder, cap)
+        if payment > limit:
+            raise SlicePriceNotAcceptable(payment, limit)
+        parts = [sale.part(balance, fraction) for balance in seller.collateral]
+        pairs = list(zip(seller.collateral, buyer.collateral, parts, strict=True))
+        cash = sale.part(seller.cash, fraction)
+        kept = seller._replace(
+            positions=passed.kept, collateral=tuple(mine - part for mine, _, part in pairs)
+        )
+        received = buyer._replace(
+            positions=passed.received, collateral=tuple(its + part for _, its, part in pairs)
+        )
+        self._change_cash(account, kept, max(0, payment) - cash)
+        self._change_cash(bidder, received, cash - payment)
+        for underlying, netted in passed.netted.items():
+            self._change_open_interest(instruments.perpetual(underlying), -netted)
+
+    # ---------------------------------------------------------------------------------- waterfall
+
+    def _pay_claim(self, account: int, offer: AuctionPreview, claim: int) -> waterfall.Payment:
+        """Find what pays a bidder's claim, in order."""
+        from_fees = min(claim, self.state.fees)
+        self.state.fees -= from_fees
+        from_fund = self._draw_on_fund(claim - from_fees)
+        found, socialised = from_fees + from_fund, 0
+        if self._may_socialise(self._account(account), offer.elapsed_seconds):
+            socialised = self._socialise(claim - found, found)
+        return waterfall.Payment(from_fees, from_fund, socialised)
+
+    def _draw_on_fund(self, rest: int) -> int:
+        """Ask the insurance fund; what exceeds the rest becomes protocol capital."""
+        fund, token = self.rules.insurance_fund, self.settlement_token
+        if fund is None or rest == 0:
+            return 0
+        try:
+            arrived_raw = fund.cover(self.address, to_raw_up(rest, token.decimals))
+        except ModelError:
+            return 0
+        balances = self.state.token_balance_raw
+        balances[CASH] = balances.get(CASH, 0) + arrived_raw
+        arrived = cash_down(arrived_raw, token)
+        self.state.cash_held += arrived
+        self.state.fees += max(0, arrived - rest)
+        return min(arrived, rest)
+
+    def _may_socialise(self, account: Account, elapsed: int) -> bool:
+        rules = self.rules.auction
+        is_time = auction.has_ended(elapsed, rules) or account.is_bare
+        return is_time and (rules.last_step == LastStep.SOCIALISE or not account.positions)
+
+    def _socialise(self, rest: int, found: int) -> int:
+        """Take a loss from all owners of cash by the supply index."""
+        s = self.state
+        pools = sum(market.pnl_pool for market in s.markets.values())
+        base = s.cash_held + s.total_debt - pools - s.fees - s.interest_pool - found
+        share = self.rules.auction.max_socialised_share
+        amount, s.supply_index = waterfall.socialise(rest, base, s.supply_index, share)
+        s.interest_pool -= amount
+        if amount:
+            self._emit("LossSocialised", amount, s.supply_index)
+        return amount
+
+    # ------------------------------------------------------------------------------- deleveraging
+
+    def _live_size(self, account: int, instrument: int) -> int:
+        """Size of a position that is neither zero nor expired."""
+        size, _ = self.position_of(account, instrument)
+        if size == 0 or 0 < instruments.expiry(instrument) <= self.market.now:
+            raise NothingToDeleverage(account, instrument)
+        return size
+
+    def _require_deleveraging_due(self, account: int, seen: Assessment) -> None:
+        rules, fund = self.rules.auction, self.rules.insurance_fund
+        insured_raw = fund.total_assets() if fund else 0
+        capital = self.state.fees + to_wad_down(insured_raw, self.settlement_token.decimals)
+        is_last_step = rules.last_step == LastStep.DELEVERAGE
+        for_sale = self._account(account).in_auction
+        is_time = for_sale and auction.has_ended(self._elapsed(account), rules)
+        is_insolvent = seen.equity < 0
+        if not (is_last_step and is_time and is_insolvent) or capital >= auction.most_wanted(
+            seen, rules
+        ):
+            raise DeleveragingNotDue(account)
+
+    def _opposite_sizes(
+        self, account: int, instrument: int, counterparties: Sequence[int]
+    ) -> list[int]:
+        """Sizes of the counterparties' positions, unsigned."""
+        size, _ = self.position_of(account, instrument)
+        sizes, last = [], -1
+        for counterparty in counterparties:
+            if counterparty <= last or counterparty == account:
+                raise NotAscending(counterparty)
+            held, _ = self.position_of(counterparty, instrument)
+            if held * size >= 0:
+                raise NotOpposite(counterparty)
+            sizes.append(abs(held))
+            last = counterparty
+        return sizes
+
+    def _haircut(self, account: int, instrument: int, closed: int, deficit: int) -> int:
+        """Part of the deficit that goes with what is closed, USD, WAD."""
+
+        def weight(slot: int) -> int:
+            return abs(slots.size(slot)) * self._data.spot(slots.instrument(slot) >> 120).index
+
+        held = self._account(account).positions
+        others = sum(weight(slot) for slot in held if slots.instrument(slot) != instrument)
+        index = self._data.spot(instruments.underlying(instrument)).index
+        size, _ = self.position_of(account, instrument)
+        return deleveraging.haircut(deficit, closed, abs(size), index, others)
+
+    def _fair_price(self, instrument: int) -> int:
+        """Equity of one unit of an instrument, USD, WAD, at least 0."""
+        unit = Portfolio(0, 0, (), (slots.pack(instrument, WAD, 0),), ())
+        return max(0, risk_model.assess(unit, self.market).equity)
+
+    def _touch_all(self, accounts: Sequence[int]) -> None:
+        for account in accounts:
+            self._changing(account)
+            self._touch(account)
+
+    def _close(
+        self, account: int, counterparty: int, instrument: int, terms: tuple[int, int]
+    ) -> None:
+        """Trade a signed size, which the account buys, at the fair price less a haircut."""
+        size, haircut = terms
+        price = self._fair_price(instrument)
+        self._exchange(account, instrument, size, (price, haircut))
+        self._exchange(counterparty, instrument, -size, (price, -haircut))
+        self._emit("Deleveraged", account, counterparty, instrument, size, price, haircut)
+
+    def _exchange(self, account: int, instrument: int, size: int, terms: tuple[int, int]) -> None:
+        """One side: buy a size at a price and receive some cash, both signed."""
+        price, received = terms
+        stored = self._account(account)
+        held = list(stored.positions)
+        place = slots.place(held, instrument)
+        before = 0 if place is None else held[place]
+        if instruments.is_perpetual(instrument):
+            price -= self.market_state(instruments.underlying(instrument)).funding_index
+        slot, premium = slots.apply_trade(instrument, before, size, price)
+        change = abs(slots.size(slot)) - abs(slots.size(before))
+        self._change_open_interest(instrument, change)
+        if instruments.is_option(instrument):
+            slots.replace(held, place, slot)
+            after = stored._replace(positions=tuple(held))
+            self._change_cash(account, after, premium + received)
+            return
+        quote = slots.quote(slot) + received
+        if place is not None:
+            held[place] = slots.pack(instrument, slots.size(slot), quote)
+        slots.remove_empty(held)
+        self._set_positions(account, held)
+
+
+def require_liquidatable(account: int, seen: Assessment) -> None:
+    """Refuse an account at or above maintenance margin.
+
+    Raises
+    ------
+    NotLiquidatable
+    """
+    if not auction.is_liquidatable(seen):
+        raise NotLiquidatable(account, seen.equity, seen.maintenance_margin)
