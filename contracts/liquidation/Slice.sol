@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {LibSort} from "solady/src/utils/LibSort.sol";
+
 import {Positions} from "../ledger/Positions.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {Position} from "../types/Position.sol";
@@ -42,20 +44,21 @@ library Slice {
     {
         merged = _withRoom(to, from.length);
         netted = new uint256[](from.length);
+        uint256[] memory places = _placesOf(to);
         uint256 count = to.length;
         for (uint256 i = 0; i < from.length; ++i) {
-            uint256 slot = from[i];
-            int256 size = part(slot.size(), fraction);
-            int256 quote = part(slot.quote(), fraction);
-            uint256 place = Positions.find(to, slot.instrument());
-            if (place == to.length) {
-                place = count++;
-                merged[place] = Position.pack(slot.instrument(), 0, 0);
-            }
-            int256 sizeBefore = merged[place].size();
-            merged[place] = _add(merged[place], size, quote);
-            from[i] = _add(slot, -size, -quote);
-            netted[i] = uint256(slot.underlying()) << 248 | _netted(sizeBefore, size);
+            uint128 instrument = from[i].instrument();
+            (int256 size, int256 quote) = (from[i].size(), from[i].quote());
+            (int256 moved, int256 movedQuote) = (part(size, fraction), part(quote, fraction));
+            from[i] = Position.pack(instrument, size - moved, quote - movedQuote);
+
+            (bool isHeld, uint256 place) = _find(places, instrument);
+            if (!isHeld) place = count++;
+            // Zero, and so of size and quote zero, if it is new.
+            uint256 slot = merged[place];
+            size = slot.size();
+            merged[place] = Position.pack(instrument, size + moved, slot.quote() + movedQuote);
+            netted[i] = uint256(instrument >> 120) << 248 | _netted(size, moved);
         }
         // Shortens the array in place: there was room for all.
         assembly ("memory-safe") {
@@ -65,13 +68,32 @@ library Slice {
         merged = Positions.removeEmpty(merged);
     }
 
-    function _add(uint256 slot, int256 size, int256 quote) private pure returns (uint256) {
-        return Position.pack(slot.instrument(), slot.size() + size, slot.quote() + quote);
-    }
-
     /// @dev What two sizes lose of their sum by being added.
     function _netted(int256 a, int256 b) private pure returns (uint256) {
         return FixedPoint.abs(a) + FixedPoint.abs(b) - FixedPoint.abs(a + b);
+    }
+
+    /// @dev Instruments of a list in order, each with its place there: a list is asked for as many
+    /// instruments as it has, so that walking through it would cost the square of their number.
+    function _placesOf(uint256[] memory list) private pure returns (uint256[] memory places) {
+        places = new uint256[](list.length);
+        for (uint256 i = 0; i < list.length; ++i) {
+            places[i] = uint256(list[i].instrument()) << 128 | i;
+        }
+        LibSort.sort(places);
+    }
+
+    function _find(uint256[] memory places, uint128 instrument)
+        private
+        pure
+        returns (bool isHeld, uint256 place)
+    {
+        if (places.length == 0) return (false, 0);
+        // No place is as high as this, so the nearest before it is found.
+        uint256 beyond = uint256(instrument) << 128 | type(uint128).max;
+        (, uint256 nearest) = LibSort.searchSorted(places, beyond);
+        place = uint128(places[nearest]);
+        isHeld = places[nearest] >> 128 == instrument;
     }
 
     function _withRoom(uint256[] memory list, uint256 room)

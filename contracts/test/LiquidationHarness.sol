@@ -130,6 +130,10 @@ contract LiquidationHarness is CaseMap {
         return Slice.part(amount, fraction);
     }
 
+    function partUnsigned(uint256 amount, uint256 fraction) external pure returns (uint256) {
+        return Slice.part(amount, fraction);
+    }
+
     /// @notice Moves a slice, and measures it.
     function move(uint256[] calldata from, uint256[] calldata to, uint256 fraction)
         external
