@@ -101,7 +101,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     /// @param owner Any staker.
     function maxRedeem(address owner) public view override(IERC4626, ERC4626) returns (uint256) {
         Request memory request = _requests[owner];
-        if (request.shares == 0 || engine.insolvents() != 0) return 0;
+        if (request.shares == 0 || engine.isLossPending()) return 0;
         uint256 time = clock.activeTime();
         return time >= request.from && time < request.until ? request.shares : 0;
     }

@@ -5,7 +5,7 @@ import {IERC4626} from "@openzeppelin/contracts/interfaces/IERC4626.sol";
 
 /// @title Stakers' money that pays for insolvent accounts
 /// @notice Specification, Liquidation, 7. An ERC-4626 vault of the settlement token; leaving takes
-/// a request, a cool-down, and no account recorded insolvent.
+/// a request, a cool-down, and no loss pending.
 interface IInsuranceFund is IERC4626 {
     /// @notice Only the engine may draw on the fund.
     error OnlyEngine(address caller);

@@ -37,8 +37,11 @@ interface ILiquidationEngine {
     /// @notice No more of this market may be sold by force at present. Units.
     error WindowExhausted(uint8 underlying, uint256 level, uint256 capacity);
 
-    /// @notice Protocol capital stays while accounts are recorded insolvent.
-    error PendingLoss(uint256 insolvents);
+    /// @notice What is asked for stays while recorded deficits of this sum, USD, are not covered.
+    error PendingLoss(uint256 pendingLoss);
+
+    /// @notice The account has yet to be admitted at the end of this batch.
+    error AdmissionPending(uint256 account);
 
     /// @notice Deleveraging is not the last step, or not yet.
     error DeleveragingNotDue(uint256 account);
@@ -51,9 +54,6 @@ interface ILiquidationEngine {
 
     /// @notice The counterparty has no opposite position.
     error NotOpposite(uint256 account);
-
-    /// @notice The counterparty would end with more requirement for its equity: it is hedged.
-    error DeleveragingHurts(uint256 account);
 
     // ------------------------------------------------------------------------------------ events
 
@@ -186,6 +186,9 @@ interface ILiquidationEngine {
     /// @return capacity Units allowed; 0 if there is no limit.
     function windowOf(uint8 underlying) external view returns (uint256 level, uint256 capacity);
 
-    /// @notice Number of accounts recorded insolvent.
-    function insolvents() external view returns (uint256);
+    /// @notice Sum of the deficits of all accounts recorded insolvent, USD.
+    function pendingLoss() external view returns (uint256);
+
+    /// @notice Whether that sum is more than dust: stakers and fees stay as long as it is.
+    function isLossPending() external view returns (bool);
 }

@@ -5,11 +5,11 @@ import {IInsuranceFund} from "../interfaces/IInsuranceFund.sol";
 
 /// @title An engine as the insurance fund sees it
 contract InsuredDouble {
-    uint256 public insolvents;
+    bool public isLossPending;
 
-    /// @notice Sets how many accounts are recorded insolvent.
-    function setInsolvents(uint256 count) external {
-        insolvents = count;
+    /// @notice Sets whether a loss is pending.
+    function setLossPending(bool isPending) external {
+        isLossPending = isPending;
     }
 
     /// @notice Draws on the fund.
