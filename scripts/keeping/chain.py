@@ -32,7 +32,7 @@ class Head(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A call that reverted: the error's name and values; the name is empty if nobody declares it."""
+    """A call that reverted: name and values of the error; no name if nobody declares it."""
 
     name: str
     values: tuple

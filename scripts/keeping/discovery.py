@@ -102,9 +102,7 @@ class Discovery:
         for log in self.chain.logs(self.engine, list(self.fields), first, last):
             for place in self.fields[f"0x{log.topics[0]:064x}"]:
                 found.setdefault(log.topics[place], set()).add(log.block)
-        return [
-            (account, block) for account, blocks in found.items() for block in sorted(blocks)
-        ]
+        return [(account, block) for account, blocks in found.items() for block in sorted(blocks)]
 
 
 def account_topics(*contracts: ContractInstance) -> dict[str, tuple[int, ...]]:

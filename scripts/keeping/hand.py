@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A call tried on the latest state: what it returned, or how it is refused; gas and its cost."""
+    """A call tried on the latest state: what came back, or how it is refused; gas and its cost."""
 
     result: tuple | Refusal
     gas: int
@@ -63,6 +63,8 @@ class Hand:
         Spending.
     native_usd
         USD per unit of what gas is paid in.
+    speaks_for
+        Address that calls are tried from in a dry run without an account.
     """
 
     chain: Chain
@@ -72,6 +74,7 @@ class Hand:
     executes: bool
     limits: Limits
     native_usd: float
+    speaks_for: str | None = None
     spent: float = field(default=0.0, init=False)
     _methods: dict[str, Any] = field(default_factory=dict, init=False)
 
@@ -81,7 +84,7 @@ class Hand:
         if key not in self._methods:
             self._methods[key] = methods(contract)[name]
         call = self._methods[key](*arguments)
-        address = self.sender.address if self.sender else None
+        address = self.sender.address if self.sender else self.speaks_for
         (result,) = self.chain.read_many([call], None, address)
         if isinstance(result, Refusal):
             return Attempt(result, 0, 0.0)

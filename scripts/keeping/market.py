@@ -1,4 +1,4 @@
-"""The market of one block as the model takes it: parameters, prices, volatilities, open interest."""
+"""The market of one block as the model takes it: parameters, prices, surfaces, open interest."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -25,8 +25,6 @@ class Auction(NamedTuple):
     price: float
     largest: float
     initial_margin: float
-    maintenance_margin: float
-    discount: float
 
 
 class Terms(NamedTuple):

@@ -40,7 +40,7 @@ def configure_logs(form: str, level: str = "info") -> None:
 
 
 class Metrics:
-    """What Prometheus may ask of a keeper; a registry of its own, so that two can share a process."""
+    """What Prometheus may ask; a registry of its own, so that two keepers can share a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -52,7 +52,7 @@ class Metrics:
         self.lag = gauge("block_age_seconds", "Age of that block when it was margined")
         self.passed = gauge("last_pass_timestamp_seconds", "When a pass last came to its end")
         self.accounts = gauge("accounts", "Accounts known")
-        self.below_initial = gauge("accounts_below_initial_margin", "Accounts in margin call or worse")
+        self.below_initial = gauge("accounts_below_initial_margin", "Accounts below initial margin")
         self.candidates = gauge("candidates", "Accounts near or below maintenance margin")
         self.auctions = gauge("auctions", "Accounts in auction, as far as known")
         self.shortfall = gauge("shortfall_usd", "Sum of negative equities")
@@ -74,9 +74,7 @@ class Metrics:
             ["action", "outcome"],
             registry=self.registry,
         )
-        self.spent = Counter(
-            "keeper_spent_usd", "Payments and gas", ["on"], registry=self.registry
-        )
+        self.spent = Counter("keeper_spent_usd", "Payments and gas", ["on"], registry=self.registry)
         self.reorganisations = Counter(
             "keeper_reorganisations", "Times the chain was not what it was", registry=self.registry
         )

@@ -1,0 +1,90 @@
+"""Keeps the accounts of an engine up to date: events say who was touched, views what they hold."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from scripts._deployment import Deployment
+from scripts.keeping.chain import Chain, Head, Refusal, methods
+from scripts.keeping.checkpoint import Checkpoint
+from scripts.keeping.discovery import Discovery, Sync, account_topics
+from scripts.keeping.fleet import Fleet, Held, Reader
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Follower:
+    """Follows the accounts of one engine.
+
+    Attributes
+    ----------
+    discovery, reader, checkpoint
+        How accounts are found and read, and where that is remembered.
+    always
+        Accounts to read even if no event has named them.
+    refresh_seconds
+        After how long all are read again, touched or not: for the interest on their cash.
+    fleet
+        The accounts.
+    """
+
+    discovery: Discovery
+    reader: Reader
+    checkpoint: Checkpoint
+    always: tuple[int, ...] = ()
+    refresh_seconds: float = 3_600
+    fleet: Fleet = field(default_factory=Fleet)
+    _refreshed: float = field(default_factory=time.monotonic, init=False)
+
+    def __post_init__(self) -> None:
+        for account, held in self.checkpoint.holdings():
+            self.fleet.put(account, Held(*held))
+
+    def follow(self) -> Sync:
+        """Take in all that has happened."""
+        sync = self.discovery.sync()
+        if sync.stepped_back:
+            log.warning("the chain was reorganised", blocks=sync.stepped_back)
+            known = {account for account, _ in self.checkpoint.holdings()}
+            self.fleet.keep_only(known | set(self.checkpoint.unread()))
+        if time.monotonic() - self._refreshed > self.refresh_seconds:
+            self.checkpoint.forget_holdings()
+            self._refreshed = time.monotonic()
+        unnamed = [account for account in self.always if account not in self.fleet]
+        self.read([*self.checkpoint.unread(), *unnamed], sync.head)
+        return sync
+
+    def read(self, accounts: Iterable[int], head: Head) -> None:
+        """Read accounts at a block."""
+        read = []
+        for account, held in self.reader.read(list(accounts), head):
+            if isinstance(held, Refusal):
+                log.error("account cannot be read", account=hex(account), reason=str(held))
+                continue
+            self.fleet.put(account, held)
+            read.append((account, list(held)))
+        self.checkpoint.remember(read, head.number)
+
+
+def follower(
+    chain: Chain,
+    deployment: Deployment,
+    checkpoint: Checkpoint,
+    always: tuple[int, ...] = (),
+    *,
+    confirmations: int = 0,
+    first_block: int | None = None,
+    refresh_seconds: float = 3_600,
+) -> Follower:
+    """Follow the engine of a deployment."""
+    engine = deployment.margin_engine
+    views = methods(engine)
+    discovery = Discovery(
+        chain, checkpoint, engine.address, account_topics(engine), confirmations, first_block
+    )
+    names = ("portfolio", "statusOf", "currentFundingIndex")
+    reader = Reader(chain, *(views[n] for n in names), deployment.manifest.underlyings.values())
+    return Follower(discovery, reader, checkpoint, always, refresh_seconds)

@@ -1,0 +1,302 @@
+"""The loop of a liquidation keeper: find, margin, confirm, act.
+
+A pass reads what happened since the last, margins every account with the model at the prices of the
+latest block, and asks the chain about those near the limit alone. The chain decides: nothing is
+sent that was not tried on the latest state before.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import structlog
+from ape.contracts import ContractInstance
+from ape.exceptions import ApeException
+
+from reference_model.ideal.margin import Margin
+from reference_model.types import WAD, Health
+from scripts.keeping.chain import Chain, Head, NodeError, Refusal, methods
+from scripts.keeping.follower import Follower
+from scripts.keeping.hand import Attempt, Hand
+from scripts.keeping.market import MarketReader, MarketView
+from scripts.keeping.pricing import Auction, Offer, Terms, best_offer
+from scripts.keeping.telemetry import Metrics
+
+INSOLVENT, IN_AUCTION, RECOVERING = 3, 4, 5
+LONGEST_PAUSE_SECONDS = 60
+# Until a bid was tried, what it is taken to cost.
+TYPICAL_BID_GAS = 2_000_000
+
+log = structlog.get_logger()
+
+
+class Settings(NamedTuple):
+    """How a keeper watches.
+
+    Attributes
+    ----------
+    bidder
+        Account that takes slices over and receives rewards.
+    near
+        Candidates are accounts whose equity is below maintenance margin times one plus this.
+    poll_seconds
+        Pause between two passes.
+    max_start_cost
+        USD that starting or ending an auction may cost beyond its reward.
+    max_candidates
+        Accounts that the chain is asked about in one pass, the worst first.
+    """
+
+    bidder: int
+    near: float = 0.05
+    poll_seconds: float = 3
+    max_start_cost: float = 5.0
+    max_candidates: int = 500
+
+
+class Preview(NamedTuple):
+    """``AuctionPreview`` in USD and fractions; see there."""
+
+    status: int
+    equity: float
+    maintenance_margin: float
+    initial_margin: float
+    elapsed_seconds: int
+    discount: float
+    price: float
+    restoring: float
+    largest: float
+
+    @property
+    def auction(self) -> Auction:
+        """What pricing needs of it."""
+        return Auction(self.price, self.largest, self.initial_margin)
+
+    @classmethod
+    def of(cls, struct: tuple) -> "Preview":
+        status, assessment, elapsed, *numbers = struct
+        equity, _, _, maintenance, initial, _ = assessment
+        usd = (each / WAD for each in (equity, maintenance, initial))
+        return cls(status, *usd, elapsed, *(each / WAD for each in numbers))
+
+
+class Pass(NamedTuple):
+    """What one pass saw and did: outcomes by action."""
+
+    head: Head
+    accounts: int
+    candidates: list[int]
+    outcomes: dict[str, list[str]]
+
+
+@dataclass
+class Keeper:
+    """A keeper of one engine."""
+
+    chain: Chain
+    engine: ContractInstance
+    follower: Follower
+    market: MarketReader
+    hand: Hand
+    metrics: Metrics
+    terms: Terms
+    settings: Settings
+    _bid_gas: int = field(default=TYPICAL_BID_GAS, init=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._views = methods(self.engine)
+        self.fleet = self.follower.fleet
+
+    # ----------------------------------------------------------------------------------- loop
+
+    def stop(self) -> None:
+        """End after the pass that is under way."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Pass after pass until stopped; failures of the node are waited out."""
+        failures = 0
+        while not self._stopped.is_set():
+            pause = self.settings.poll_seconds
+            try:
+                self.once()
+                failures = 0
+            except (NodeError, ApeException) as error:
+                failures += 1
+                pause = min(pause * 2**failures, LONGEST_PAUSE_SECONDS)
+                self.metrics.errors.labels(type(error).__name__).inc()
+                log.error("pass failed", error=str(error), again_in_seconds=pause)
+            self._stopped.wait(pause)
+        log.info("stopped")
+
+    def once(self) -> Pass:
+        """One pass."""
+        with self.metrics.pass_time.time():
+            head, view = self._follow()
+            risk = self.fleet.instruments.price(view)
+            with self.metrics.margined.time():
+                result = self.fleet.margin(view, risk)
+            candidates = self._candidates(result)
+            self._observe(head, result, candidates)
+            outcomes = self._act(view, risk, candidates)
+        self.metrics.passed.set_to_current_time()
+        log.info(
+            "pass",
+            block=head.number,
+            accounts=len(self.fleet),
+            candidates=len(candidates),
+            **{name: ", ".join(found) for name, found in outcomes.items()},
+        )
+        return Pass(head, len(self.fleet), candidates, outcomes)
+
+    # ---------------------------------------------------------------------------------- reading
+
+    def _follow(self) -> tuple[Head, MarketView]:
+        """Read what has happened; return the block and its market."""
+        sync = self.follower.follow()
+        if sync.stepped_back:
+            self.metrics.reorganisations.inc()
+        view = self.market.read(sync.head, self.fleet.instruments.expiries)
+        for underlying, expiry in view.unpriced:
+            log.warning("no price: taken at the index", underlying=underlying, expiry=expiry)
+        return sync.head, view
+
+    def _candidates(self, result: Margin) -> list[int]:
+        """Accounts that the chain is to be asked about, the worst first."""
+        accounts = self.fleet.accounts
+        surplus = result.equity - result.maintenance_margin
+        recorded = np.array([self.fleet[a].status >= INSOLVENT for a in accounts], bool)
+        near = surplus < self.settings.near * result.maintenance_margin
+        chosen = np.flatnonzero(near | (result.equity < 0) | recorded)
+        worst = chosen[np.argsort(surplus[chosen])][: self.settings.max_candidates]
+        return [accounts[row] for row in worst.tolist()]
+
+    def _observe(self, head: Head, result: Margin, candidates: list[int]) -> None:
+        m = self.metrics
+        m.block.set(head.number)
+        m.lag.set(max(0, time.time() - head.timestamp))
+        m.accounts.set(len(self.fleet))
+        m.below_initial.set(int(np.sum(result.health >= Health.MARGIN_CALL)))
+        m.candidates.set(len(candidates))
+        m.auctions.set(sum(self.fleet[a].status in (IN_AUCTION, RECOVERING) for a in candidates))
+        m.shortfall.set(float(-np.minimum(result.equity, 0).sum()))
+        row = self.fleet.accounts.index(self.settings.bidder)
+        m.equity.set(result.equity[row])
+        m.spare.set(result.initial_equity[row] - result.initial_margin[row])
+
+    # ----------------------------------------------------------------------------------- acting
+
+    def preview(self, accounts: list[int]) -> list[Preview | Refusal]:
+        """What a bid for each account would find on the latest state."""
+        rows = self.chain.read_many([self._views["auctionOf"](a) for a in accounts])
+        return [row if isinstance(row, Refusal) else Preview.of(row[0]) for row in rows]
+
+    def _act(self, view: MarketView, risk: Any, candidates: list[int]) -> dict[str, list[str]]:
+        """Do for every candidate what the chain says is due."""
+        outcomes: dict[str, list[str]] = {}
+        for account, found in zip(candidates, self.preview(candidates), strict=True):
+            if isinstance(found, Refusal):
+                log.error("no preview", account=hex(account), reason=str(found))
+            elif account == self.settings.bidder:
+                log.warning("the bidder's own account is near its limit", equity=found.equity)
+            elif found.equity >= found.maintenance_margin:
+                self._end(account, outcomes)
+            else:
+                if self._start(account, outcomes):
+                    (found,) = self.preview([account])
+                if isinstance(found, Preview) and found.equity < found.maintenance_margin:
+                    self._bid(account, found, view, risk, outcomes)
+        return outcomes
+
+    def _end(self, account: int, outcomes: dict[str, list[str]]) -> None:
+        """End an auction that is over."""
+        if self.fleet[account].status not in (IN_AUCTION, RECOVERING):
+            return
+        attempt = self.hand.attempt(self.engine, "updateStatus", account)
+        if attempt.is_refused or attempt.result[0] in (IN_AUCTION, RECOVERING):
+            return
+        if attempt.gas_usd <= self.settings.max_start_cost:
+            outcome = self.hand.send(
+                self.engine, "updateStatus", (account,), attempt, account=account
+            )
+            outcomes.setdefault("updateStatus", []).append(outcome)
+
+    def _start(self, account: int, outcomes: dict[str, list[str]]) -> bool:
+        """Put an account up for sale if it is not; return whether that was done."""
+        if self.fleet[account].status == IN_AUCTION:
+            return False
+        arguments = account, self.settings.bidder
+        attempt = self.hand.attempt(self.engine, "startAuction", *arguments)
+        if isinstance(attempt.result, Refusal):
+            if attempt.result.name != "AlreadyInAuction":
+                log.info("not started", account=hex(account), reason=str(attempt.result))
+            return False
+        reward = attempt.result[0] / WAD
+        if attempt.gas_usd - reward > self.settings.max_start_cost:
+            log.info(
+                "not started: costs more than it brings",
+                **{"account": hex(account), "gas_usd": attempt.gas_usd, "reward_usd": reward},
+            )
+            return False
+        outcome = self.hand.send(
+            *(self.engine, "startAuction", arguments, attempt), account=account, reward_usd=reward
+        )
+        outcomes.setdefault("startAuction", []).append(outcome)
+        return outcome == "done"
+
+    def _bid(
+        self,
+        account: int,
+        found: Preview,
+        view: MarketView,
+        risk: Any,
+        outcomes: dict[str, list[str]],
+    ) -> None:
+        """Bid for the best slice, if one is worth it."""
+
+        def offer(gas_usd: float, shares: np.ndarray | None = None) -> Offer | None:
+            verdict = best_offer(
+                *(view, risk, self.fleet.instruments, self.fleet[self.settings.bidder]),
+                *(self.fleet[account], found.auction, self.terms, gas_usd, shares),
+            )
+            if verdict.offer is None:
+                facts = {"discount": round(found.discount, 4), "reason": verdict.reason}
+                log.info("no bid", account=hex(account), **facts)
+            return verdict.offer
+
+        wanted = offer(self.hand.gas_usd(self._bid_gas))
+        if wanted is None:
+            return
+        arguments = self._arguments(account, wanted)
+        attempt = self.hand.attempt(self.engine, "bid", *arguments)
+        if isinstance(attempt.result, Refusal):
+            log.info("no bid", account=hex(account), reason=str(attempt.result))
+            return
+        self._bid_gas = attempt.gas
+        # The rule on dust may sell more than was asked for.
+        sold = attempt.result[0] / WAD
+        certain = offer(attempt.gas_usd, np.array([sold]))
+        if certain is not None:
+            self._send_bid(account, certain, attempt, outcomes)
+
+    def _arguments(self, account: int, offer: Offer) -> tuple[int, int, int, int]:
+        fraction = min(round(offer.fraction * WAD), WAD)
+        return account, self.settings.bidder, fraction, round(offer.max_price * WAD)
+
+    def _send_bid(
+        self, account: int, offer: Offer, attempt: Attempt, outcomes: dict[str, list[str]]
+    ) -> None:
+        outcome = self.hand.send(
+            *(self.engine, "bid", self._arguments(account, offer), attempt),
+            account=account,
+            payment_usd=attempt.result[1] / WAD,
+            fraction=round(offer.fraction, 6),
+            profit_usd=round(offer.profit, 2),
+            added_margin_usd=round(offer.added_margin, 2),
+        )
+        outcomes.setdefault("bid", []).append(outcome)
+        if outcome == "done":
+            self.follower.read([self.settings.bidder], self.chain.head())

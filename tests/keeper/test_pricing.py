@@ -1,0 +1,177 @@
+"""What a slice is worth to a bidder: risk, hedges, limits, and the price still worth paying."""
+
+import numpy as np
+import pytest
+from model import ideal_market as small
+
+from reference_model.ideal.instruments import Kind
+from scripts.keeping.fleet import Fleet, Held, Instruments
+from scripts.keeping.market import MarketView
+from scripts.keeping.pricing import Auction, Terms, best_offer, fractions
+
+ETH_PERPETUAL = small.ETH << 120
+BTC_PERPETUAL = small.BTC << 120
+MARKET = small.market()
+VIEW = MarketView(None, MARKET, np.zeros(3), np.zeros(3), ())
+TERMS = Terms(risk_rate=0.05, cushion=0.2, min_profit=1.0)
+MARK = float(MARKET.underlyings.mark[1])
+
+
+def long_eth(units, cash):
+    """An account that bought so many ETH perpetuals at the mark."""
+    return Held(cash, 0, [], [(ETH_PERPETUAL, units, -units * MARK)], 0)
+
+
+# Ten ETH, 30,000 USD: scan risk 0.18 of it, so maintenance about 4,320.
+SOLD = long_eth(10.0, 3_000.0)
+
+
+def priced(*accounts):
+    instruments = Instruments()
+    for each in accounts:
+        instruments.rows(word for word, _, _ in each.positions)
+    return instruments, instruments.price(VIEW)
+
+
+def offer(bidder, sold, auction, terms=TERMS, gas_usd=1.0, candidates=None):
+    instruments, risk = priced(bidder, sold)
+    return best_offer(*(VIEW, risk, instruments, bidder, sold, auction, terms, gas_usd, candidates))
+
+
+def margined(account):
+    fleet = Fleet()
+    fleet.put(1, account)
+    return fleet.margin(VIEW, fleet.instruments.price(VIEW))
+
+
+def auction_of(account, discount, largest=1.0):
+    found = margined(account)
+    price = max(0.0, float(found.equity[0] - discount * found.maintenance_margin[0]))
+    return Auction(price, largest, float(found.initial_margin[0]))
+
+
+def test_bidder_with_cash_gains_the_discount_less_the_risk_it_takes():
+    bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.3)
+    verdict = offer(bidder, SOLD, auction)
+    found, risk = verdict.offer, margined(SOLD)
+    gained = float(risk.equity[0]) - auction.price
+    assert found.fraction == 1 and found.payment == pytest.approx(auction.price)
+    assert gained == pytest.approx(0.3 * risk.maintenance_margin[0])
+    assert found.added_margin == pytest.approx(risk.initial_margin[0])
+    assert found.profit == pytest.approx(gained - 0.05 * risk.initial_margin[0] - 1)
+
+
+def test_small_discount_is_worth_a_bid_to_one_whom_it_hedges_and_to_no_other():
+    auction = auction_of(SOLD, 0.02)
+    flat, hedged, same = (
+        offer(each, SOLD, auction)
+        for each in (Held(1e5, 0, [], [], 0), long_eth(-10.0, 1e5), long_eth(10.0, 1e5))
+    )
+    assert flat.offer is None and "the best slice earns" in flat.reason
+    assert same.offer is None
+    assert hedged.offer.added_margin < 0
+    assert hedged.offer.fraction == 1, "the whole of it takes the whole risk away"
+    assert hedged.offer.profit > 0.05 * margined(SOLD).initial_margin[0]
+
+
+def test_hedge_is_taken_as_far_as_it_hedges():
+    """Four ETH short: of ten long, two fifths are wanted; more would be new risk."""
+    found = offer(long_eth(-4.0, 1e5), SOLD, auction_of(SOLD, 0.02)).offer
+    assert found.fraction == pytest.approx(0.4, abs=1 / 32)
+
+
+def test_bidder_ends_healthy_with_its_cushion():
+    poor = Held(2_000.0, 0, [], [], 0)
+    auction = auction_of(SOLD, 0.5)
+    found = offer(poor, SOLD, auction).offer
+    assert 0 < found.fraction < 1
+    after = long_eth(10.0 * found.fraction, 2_000.0 + 3_000 * found.fraction - found.payment)
+    risk = margined(after)
+    assert risk.initial_equity[0] >= 1.2 * risk.initial_margin[0]
+    larger = min(1.0, found.fraction + 1 / 32)
+    more = margined(long_eth(10.0 * larger, 2_000.0 + (3_000 - auction.price) * larger))
+    assert more.initial_equity[0] < 1.2 * more.initial_margin[0]
+    nothing = offer(Held(-100.0, 0, [], [], 0), SOLD, auction)
+    assert nothing.offer is None and "would not be healthy" in nothing.reason
+
+
+def test_highest_price_is_just_still_worth_paying():
+    bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.5)
+    found = offer(bidder, SOLD, auction).offer
+    at_limit = auction._replace(price=found.max_price)
+    share = np.array([found.fraction])
+    just = offer(bidder, SOLD, at_limit, candidates=share).offer
+    assert just.profit == pytest.approx(TERMS.min_profit)
+    beyond = auction._replace(price=found.max_price + 0.01)
+    assert offer(bidder, SOLD, beyond, candidates=share).offer is None
+
+
+def test_deficit_is_taken_over_for_what_is_paid():
+    """An insolvent account is taken over if the payment covers its deficit and the risk."""
+    broke = long_eth(10.0, -500.0)
+    bidder = Held(1e5, 0, [], [], 0)
+    assert offer(bidder, broke, Auction(-400.0, 1.0, 5_400.0)).offer is None
+    found = offer(bidder, broke, Auction(-2_000.0, 1.0, 5_400.0)).offer
+    assert found.payment == pytest.approx(-2_000 * found.fraction)
+    assert found.max_price < 0 and found.profit > 1
+
+
+def test_limits_of_size_and_payment_bound_the_slice():
+    auction = Auction(2_000.0, 0.8, 5_000.0)
+    assert fractions(auction, TERMS)[-1] == pytest.approx(0.8)
+    assert fractions(auction, TERMS._replace(max_size=1_000))[-1] == pytest.approx(0.2)
+    assert fractions(auction, TERMS._replace(max_payment=500))[-1] == pytest.approx(0.25)
+    assert len(fractions(auction._replace(largest=0.0), TERMS)) == 0
+    closed = offer(Held(1e5, 0, [], [], 0), SOLD, auction._replace(largest=0.0))
+    assert closed.offer is None and "nothing of it may be sold" in closed.reason
+
+
+def test_gas_is_a_cost():
+    bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.3)
+    cheap, dear = (offer(bidder, SOLD, auction, gas_usd=gas).offer for gas in (1.0, 500.0))
+    assert cheap.profit - dear.profit == pytest.approx(499)
+    assert offer(bidder, SOLD, auction, gas_usd=1e6).offer is None
+
+
+def test_collateral_comes_with_the_slice():
+    rich = SOLD._replace(collateral=[(2, 2.0)], cash=-2_000.0)
+    found = offer(Held(1e5, 0, [], [], 0), rich, auction_of(rich, 0.3)).offer
+    plain = offer(Held(1e5, 0, [], [], 0), SOLD, auction_of(SOLD, 0.3)).offer
+    assert found is not None and found.added_margin > plain.added_margin
+
+
+def test_fleet_margins_as_the_model_does_and_follows_changes():
+    fleet = Fleet()
+    fleet.put(7, SOLD)
+    fleet.put(9, Held(50.0, 1, [(1, 1.0)], [(BTC_PERPETUAL, -0.1, 5_000.0)], 0))
+    risk = fleet.instruments.price(VIEW)
+    first = fleet.margin(VIEW, risk)
+    assert fleet.accounts == [7, 9]
+    assert first.equity[0] == pytest.approx(3_000.0)
+    fleet.put(7, SOLD._replace(cash=1_000.0))
+    assert fleet.margin(VIEW, risk).equity[0] == pytest.approx(1_000.0)
+    fleet.keep_only({9})
+    alone = fleet.margin(VIEW, risk)
+    assert fleet.accounts == [9] and alone.equity[0] == pytest.approx(first.equity[1])
+
+
+def test_funding_since_the_start_lowers_what_a_long_perpetual_is_worth():
+    fleet = Fleet()
+    fleet.put(7, SOLD)
+    funded = VIEW._replace(funding_index=np.array([0.0, 3.0, 0.0]))
+    before, after = (
+        fleet.margin(view, fleet.instruments.price(view)).equity[0] for view in (VIEW, funded)
+    )
+    assert before - after == pytest.approx(10 * 3.0)
+
+
+def test_open_interest_of_the_market_counts_for_every_account():
+    fleet = Fleet()
+    fleet.put(7, long_eth(1.0, 1e4))
+    rows = list(fleet.instruments.decoded.kind)
+    assert rows == [Kind.PERPETUAL]
+    crowded = VIEW._replace(open_interest=np.full(3, 1e9))
+    risk = fleet.instruments.price(VIEW)
+    quiet, full = fleet.margin(VIEW, risk), fleet.margin(crowded, risk)
+    assert full.initial_margin[0] > 1.2 * quiet.initial_margin[0]
+    assert full.maintenance_margin[0] == quiet.maintenance_margin[0]
