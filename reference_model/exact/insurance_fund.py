@@ -244,7 +244,7 @@ class InsuranceFund:
     def _give_out(self, owner: int, receiver: int, assets_raw: int, shares: int) -> None:
         request = self.exit_request(owner)
         self.state.requests[owner] = request._replace(shares=request.shares - shares)
-        self.state.shares[owner] -= shares
+        self.state.shares[owner] = self.balance_of(owner) - shares
         self.state.assets_raw -= assets_raw
         self.events.append(Event("Transfer", (owner, 0, shares)))
         self.events.append(Event("Withdraw", (owner, receiver, owner, assets_raw, shares)))

@@ -1,18 +1,23 @@
 """What must hold whatever happens, each as a function that explains what is broken.
 
-Source: specification, section 15.
+Source: specification, section 15; Liquidation, section 12.
 """
 
 from collections import Counter
+from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
-from reference_model.exact import risk_model
+from reference_model.exact import auction, risk_model
 from reference_model.exact.engine import Engine
+from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import mul_down, to_raw_up
 from reference_model.exact.ledger import CASH, MarketState, State, is_risk_reducing
 from reference_model.exact.market import indexed
-from reference_model.types import Market
+from reference_model.types import WAD, Assessment, AuctionPreview, Health, Market
+
+# What rounding may do to a requirement or an equity, USD, WAD.
+DUST = 10**12
 
 
 def broken(engine: Engine, settled_slots: int) -> list[str]:
@@ -27,12 +32,14 @@ def broken(engine: Engine, settled_slots: int) -> list[str]:
     state, market = engine.state, engine.market
     return [
         *cash_is_conserved(state, engine.settlement_token.decimals),
+        *cash_is_covered(engine),
         *collateral_is_conserved(state),
         *sizes_cancel(state, market),
         *quotes_cancel(state, market, settled_slots),
         *open_interest_is_gross_size(state),
         *slots_are_tidy(state),
         *requirements_are_ordered(engine),
+        *insolvents_are_counted(state),
     ]
 
 
@@ -48,6 +55,16 @@ def cash_is_conserved(state: State, decimals: int) -> list[str]:
     if held_raw < to_raw_up(state.cash_held, decimals):
         found.append(f"I1: {held_raw} tokens do not cover {state.cash_held} of cash")
     return found
+
+
+def cash_is_covered(engine: Engine) -> list[str]:
+    """I1: with all interest and losses booked, the interest pool owes nobody more than dust."""
+    state = engine.state
+    booked = sum(
+        engine.cash_of(account) - state.accounts[account].cash for account in state.accounts
+    )
+    left = state.interest_pool - booked
+    return [f"I1: the interest pool lacks {-left}"] if left < -DUST else []
 
 
 def collateral_is_conserved(state: State) -> list[str]:
@@ -143,6 +160,117 @@ def requirements_are_ordered(engine: Engine) -> list[str]:
         if not (ordered and netted and initial <= parts.isolated_initial_margin):
             found.append(f"I7: requirements of account {account:#x}: {parts}")
     return found
+
+
+def insolvents_are_counted(state: State) -> list[str]:
+    """L2: accounts recorded insolvent are counted; whoever is for sale has a start, and only they."""
+    count = sum(stored.health == Health.INSOLVENT for stored in state.accounts.values())
+    found = []
+    if count != state.insolvents:
+        found.append(f"L2: {count} accounts are insolvent, {state.insolvents} counted")
+    for account, stored in state.accounts.items():
+        if stored.in_auction != (stored.auction_started_at != 0):
+            found.append(f"L2: {account:#x} in auction: {stored}")
+    return found
+
+
+class Sale(NamedTuple):
+    """One bid: state and offer before it, and the event ``SliceSold``."""
+
+    before: State
+    offer: AuctionPreview
+    event: Event
+
+
+def sale_is_fair(engine: Engine, sale: Sale) -> list[str]:
+    """L1, L3, L4 and L5 of a bid, after which nothing else has happened."""
+    return [
+        *sizes_stay(engine, sale),
+        *sale_restores(engine, sale),
+        *sale_hurts_nobody(engine, sale),
+        *losses_are_paid_in_order(engine, sale),
+    ]
+
+
+def sizes_stay(engine: Engine, sale: Sale) -> list[str]:
+    """L1: sizes and quotes of every instrument add up to the same as before."""
+    sums = []
+    for state in (sale.before, engine.state):
+        total: Counter[tuple[int, str]] = Counter()
+        for slot in _slots(state):
+            total[slots.instrument(slot), "size"] += slots.size(slot)
+            total[slots.instrument(slot), "quote"] += slots.quote(slot)
+        sums.append({key: value for key, value in total.items() if value})
+    return [] if sums[0] == sums[1] else [f"L1: {sale.event} turned {sums[0]} into {sums[1]}"]
+
+
+def sale_restores(engine: Engine, sale: Sale) -> list[str]:
+    """L3: the restoring fraction of a sound account restores it, to rounding."""
+    account, _, fraction, payment, *_ = sale.event.values
+    if fraction < sale.offer.restoring_fraction or payment < 0:
+        return []
+    after = risk_model.assess(engine.portfolio(account), engine.market)
+    needed = auction.buffered(after, engine.rules.auction)
+    if after.initial_equity >= needed - _rounding(engine, after):
+        return []
+    return [f"L3: {sale.event} left {after}, which needs {needed}"]
+
+
+def sale_hurts_nobody(engine: Engine, sale: Sale) -> list[str]:
+    """L4: sizes, requirement and deficit do not rise; a sound account costs nobody anything."""
+    account, bidder, _, payment, *_ = sale.event.values
+    old, new = sale.offer.assessment, risk_model.assess(engine.portfolio(account), engine.market)
+    before, after = sale.before.accounts[account], engine.account(account)
+    rounding = _rounding(engine, old)
+    found = []
+    sizes = {slots.instrument(slot): abs(slots.size(slot)) for slot in before.positions}
+    if any(abs(slots.size(s)) > sizes[slots.instrument(s)] for s in after.positions):
+        found.append(f"L4: {sale.event} raised a size")
+    if new.maintenance_margin > old.maintenance_margin + rounding:
+        found.append(f"L4: {sale.event} raised the requirement from {old} to {new}")
+    if min(0, new.equity) < min(0, old.equity) - rounding:
+        found.append(f"L4: {sale.event} raised the deficit from {old} to {new}")
+    if old.equity >= 0:
+        cash = [_cash(engine, state, account, bidder) for state in (sale.before, engine.state)]
+        if payment < 0 or cash[0] != cash[1] or sale.before.fees != engine.state.fees:
+            found.append(f"L4: {sale.event} moved cash {cash} of a sound account")
+    return found
+
+
+def losses_are_paid_in_order(engine: Engine, sale: Sale) -> list[str]:
+    """L5: what a bidder received is what was paid, and nobody paid while one before them could."""
+    _, _, fraction, payment, from_fees, from_fund, socialised = sale.event.values
+    fund = engine.rules.insurance_fund
+    claim = max(0, -sale.offer.price) * fraction // WAD
+    found = []
+    if from_fees + from_fund + socialised != max(0, -payment) or claim < -payment:
+        found.append(f"L5: {sale.event} does not add up to its claim {claim}")
+    if from_fund + socialised and from_fees != sale.before.fees:
+        found.append(f"L5: {sale.event} left fees of {sale.before.fees}")
+    if socialised and fund and fund.total_assets():
+        found.append(f"L5: {sale.event} left {fund.total_assets()} in the fund")
+    return found
+
+
+def _cash(engine: Engine, state: State, *accounts: int) -> int:
+    """Cash of accounts in a state, with interest to now."""
+    current, engine.state = engine.state, state
+    try:
+        return sum(engine.cash_of(account) for account in accounts)
+    finally:
+        engine.state = current
+
+
+def _rounding(engine: Engine, assessment: Assessment) -> int:
+    """What parts cut off towards zero may do to an account, USD: a raw unit of each token."""
+    data = indexed(engine.market)
+    units = 0
+    for collateral in engine.market.collaterals:
+        parameters, price = collateral.parameters, collateral.rate
+        if parameters.underlying:
+            price = mul_down(price, data.spot(parameters.underlying).index)
+        units += price // 10**parameters.decimals
+    return DUST + 2 * units + (abs(assessment.equity) + assessment.initial_margin) // 10**12
 
 
 def _slots(state: State) -> list[int]:

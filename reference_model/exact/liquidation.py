@@ -373,7 +373,7 @@ class Liquidation(Settlement):
         """Take a loss from all owners of cash by the supply index."""
         s = self.state
         pools = sum(market.pnl_pool for market in s.markets.values())
-        base = s.cash_held + s.total_debt - pools - s.fees - s.interest_pool - found
+        base = s.cash_held + s.total_debt - pools - s.fees - found
         share = self.rules.auction.max_socialised_share
         amount, s.supply_index = waterfall.socialise(rest, base, s.supply_index, share)
         s.interest_pool -= amount

@@ -105,6 +105,12 @@ def run(engine: Engine, action: Action) -> None:
         engine.market = action.arguments[0]
     elif action.name in ("cancel_order", "cancel_orders_below"):
         getattr(engine.exchange, action.name)(*action.arguments)
+    elif action.name.startswith("fund_"):
+        getattr(engine.rules.insurance_fund, action.name.removeprefix("fund_"))(*action.arguments)
+    elif action.name in ("set_auction_parameters", "set_window"):
+        getattr(engine.rules, action.name)(*action.arguments)
+    elif action.name in ("declare_outage", "end_outage"):
+        getattr(engine.clock, action.name)(engine.market.now, *action.arguments)
     elif action.name == "batch":
         calls = [lambda item=item: run(engine, item) for item in action.arguments[1]]
         engine.batch(calls)
@@ -112,9 +118,10 @@ def run(engine: Engine, action: Action) -> None:
         getattr(engine, action.name)(*action.arguments)
 
 
-def draw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    """Draw the next action."""
-    kind = choose.item([kind for kind, weight in KINDS.items() for _ in range(weight)])
+def draw(choose: Chooser, engine: Engine, cast: Cast, kinds: dict | None = None) -> Action:
+    """Draw the next action, of the kinds given or else those of the ledger, weighted."""
+    weights = (kinds or KINDS).items()
+    kind = choose.item([kind for kind, weight in weights for _ in range(weight)])
     return kind(choose, engine, cast)
 
 
@@ -158,55 +165,55 @@ def _moved(choose: Chooser, spot: Any, ppm: int, now: int) -> Any:
     )
 
 
-def _near(choose: Chooser, *guards: int) -> int:
+def near(choose: Chooser, *guards: int) -> int:
     """Return a positive amount at, just below or just above a guard, or anywhere below one."""
     guard = choose.item(guards)
     amount = choose.item((guard - 1, guard, guard + 1, guard // 2, guard // 3, guard // 50))
     return max(0, amount)
 
 
-def _owner(choose: Chooser, cast: Cast, account: int) -> int:
+def owner_of(choose: Chooser, cast: Cast, account: int) -> int:
     """Mostly the owner of the account."""
     return choose.item((*[account >> 8 & 2**160 - 1] * 12, choose.item(cast.people)))
 
 
-def _account(choose: Chooser, cast: Cast) -> int:
+def account_of(choose: Chooser, cast: Cast) -> int:
     """Mostly a well-formed account."""
     if choose.integer(0, 60):
         return choose.item(cast.accounts)
     return choose.item((7, cast.accounts[0] | 1 << 168))
 
 
-def _deposit(choose: Chooser, engine: Engine, cast: Cast) -> Action:
+def deposit(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     asset = choose.item((0, 0, 0, *range(1, 5), *range(1, 8)))
-    caller, account = choose.item(cast.people), _account(choose, cast)
+    caller, account = choose.item(cast.people), account_of(choose, cast)
     if asset == 0:
         amount = choose.item((0, 1, 10**9, 50_000 * 10**6, 2_000_000 * 10**6))
         return Action("deposit", (caller, account, asset, amount))
     cap = next((c.parameters.cap_raw for c in engine.market.collaterals if c.asset == asset), 100)
     left = cap - engine.state.total_collateral_raw.get(asset, 0)
-    return Action("deposit", (caller, account, asset, _near(choose, left, cap // 10, cap // 30)))
+    return Action("deposit", (caller, account, asset, near(choose, left, cap // 10, cap // 30)))
 
 
 def _withdraw(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    account = _account(choose, cast)
+    account = account_of(choose, cast)
     held = [asset for asset, balance in enumerate(engine.account(account).collateral) if balance]
     asset = choose.item((0, 0, 0, *held, *held, choose.integer(1, 7)))
     if asset:
         balance = engine.account(account).collateral[asset]
-        amount = _near(choose, balance, balance // 2 + 1)
+        amount = near(choose, balance, balance // 2 + 1)
     else:
         scale = 10 ** (18 - engine.settlement_token.decimals)
         parts = risk_model.assess(engine.portfolio(account), engine.market)
         free = parts.initial_equity - parts.initial_margin
         equity = parts.collateral_equity
         guards = free, equity, equity, engine.state.cash_held, engine.cash_of(account)
-        amount = _near(choose, *(max(0, guard) // scale for guard in guards))
-    return Action("withdraw", (_owner(choose, cast, account), account, asset, amount))
+        amount = near(choose, *(max(0, guard) // scale for guard in guards))
+    return Action("withdraw", (owner_of(choose, cast, account), account, asset, amount))
 
 
 def _settle(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    return Action("settle", (_account(choose, cast),))
+    return Action("settle", (account_of(choose, cast),))
 
 
 def _accrue(choose: Chooser, engine: Engine, cast: Cast) -> Action:
@@ -214,8 +221,8 @@ def _accrue(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 
 
 def _set_margin_mode(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    account = _account(choose, cast)
-    caller = _owner(choose, cast, account)
+    account = account_of(choose, cast)
+    caller = owner_of(choose, cast, account)
     return Action("set_margin_mode", (caller, account, choose.integer(0, 1)))
 
 
@@ -227,37 +234,42 @@ def _set_operator(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 def _cancel(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     if cast.orders and choose.integer(0, 1):
         order = choose.item(choose.item(cast.orders[-3:]))
-        return Action("cancel_order", (_owner(choose, cast, order.account), order))
-    account = _account(choose, cast)
+        return Action("cancel_order", (owner_of(choose, cast, order.account), order))
+    account = account_of(choose, cast)
     nonce = engine.exchange.min_nonce(account) + choose.integer(0, 2)
-    return Action("cancel_orders_below", (_owner(choose, cast, account), account, nonce))
+    return Action("cancel_orders_below", (owner_of(choose, cast, account), account, nonce))
 
 
 def _collect_fees(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     scale = 10 ** (18 - engine.settlement_token.decimals)
-    amount = _near(choose, engine.state.fees // scale)
+    amount = near(choose, engine.state.fees // scale)
     return Action("collect_fees", (choose.item((*[cast.people[0]] * 3, cast.people[1])), amount))
 
 
 def _batch(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     """Two or three calls by one caller; now and then one of them is a batch."""
     caller = choose.item(cast.people)
-    kinds = (_trade, _trade, _deposit, _withdraw, _settle, _set_margin_mode, _accrue)
-    items = [_as(caller, choose.item(kinds)(choose, engine, cast)) for _ in range(3)]
+    kinds = (_trade, _trade, deposit, _withdraw, _settle, _set_margin_mode, _accrue)
+    items = [as_caller(caller, choose.item(kinds)(choose, engine, cast)) for _ in range(3)]
     if choose.integer(0, 20) == 0:
         items.append(Action("batch", (caller, ())))
     return Action("batch", (caller, tuple(items)))
 
 
-def _as(caller: int, action: Action) -> Action:
+def as_caller(caller: int, action: Action) -> Action:
     """Return the action of another caller, on an account of theirs."""
+    given = action.arguments
     if action.name in ("deposit", "withdraw", "set_margin_mode"):
-        account = caller << 8 | action.arguments[1] & 0xFF
-        return action._replace(arguments=(caller, account, *action.arguments[2:]))
+        return action._replace(arguments=(caller, caller << 8 | given[1] & 0xFF, *given[2:]))
+    if action.name == "bid":
+        bidder = caller << 8 | given[2] & 0xFF
+        return action._replace(arguments=(caller, given[1], bidder, *given[3:]))
+    if action.name in ("contribute", "set_operator"):
+        return action._replace(arguments=(caller, *given[1:]))
     return action
 
 
-def _fair_price(engine: Engine, instrument: int) -> int:
+def fair_price(engine: Engine, instrument: int) -> int:
     """Return about what one unit is worth, USD, WAD."""
     slot = slots.pack(instrument, WAD, 0)
     portfolio = engine.portfolio(0)._replace(positions=(slot,))
@@ -274,7 +286,7 @@ def _trade(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     parameters = _parameters(engine, instrument)
     lots = choose.item((1, 7, 1_000, 5_000, 40_000, 100_001))
     size = lots * parameters.lot_size
-    price = _fair_price(engine, instrument) * choose.integer(90, 110) // 100
+    price = fair_price(engine, instrument) * choose.integer(90, 110) // 100
     maker_account, taker_account = choose.item(cast.accounts), choose.item(cast.accounts)
     if maker_account == taker_account and choose.integer(0, 9):
         taker_account = next(a for a in cast.accounts if a != maker_account)
@@ -318,7 +330,7 @@ def draw_hypothesis(choose: Chooser, engine: Engine, cast: Cast) -> tuple[int, l
         size = choose.item((-1, 1)) * 10**15 * choose.item((1, 1_000, 30_000))
         held, _ = engine.position_of(account, instrument)
         size = choose.item((size, -held or size, -held // 2 or size, 10**14 * size))
-        price = _fair_price(engine, instrument) * choose.integer(90, 110) // 100
+        price = fair_price(engine, instrument) * choose.integer(90, 110) // 100
         instrument |= choose.integer(0, 20) == 0
         trades.append(lens.Trade(instrument, size, price, bool(choose.integer(0, 1))))
     mode = bool(choose.integer(0, 1)), choose.integer(0, 1)
@@ -404,7 +416,7 @@ def _spoil(choose: Chooser, engine: Engine, cast: Cast, action: Action) -> Actio
 KINDS = {
     _trade: 12,
     _trade_again: 3,
-    _deposit: 4,
+    deposit: 4,
     _withdraw: 4,
     _settle: 3,
     _accrue: 1,
