@@ -68,7 +68,6 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     function cover(uint256 amountRaw) external returns (uint256 paidRaw) {
         if (msg.sender != address(engine)) revert OnlyEngine(msg.sender);
         paidRaw = Math.min(amountRaw, totalAssets());
-        if (paidRaw == 0) return 0;
         emit LossCovered(paidRaw);
         IERC20(asset()).safeTransfer(msg.sender, paidRaw);
     }
@@ -77,14 +76,10 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     function requestExit(uint256 shares) external {
         uint256 balance = balanceOf(msg.sender);
         if (shares > balance) revert InsufficientShares(shares, balance);
-        Request memory request;
-        if (shares != 0) {
-            request.shares = shares;
-            request.from = uint40(clock.activeTime() + cooldownSeconds);
-            request.until = uint40(request.from + exitWindowSeconds);
-        }
-        _requests[msg.sender] = request;
-        emit ExitRequested(msg.sender, shares, request.from, request.until);
+        uint256 from = clock.activeTime() + cooldownSeconds;
+        uint256 until = from + exitWindowSeconds;
+        _requests[msg.sender] = Request(shares, uint40(from), uint40(until));
+        emit ExitRequested(msg.sender, shares, from, until);
     }
 
     /// @inheritdoc IInsuranceFund
@@ -103,7 +98,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
         Request memory request = _requests[owner];
         if (request.shares == 0 || engine.isLossPending()) return 0;
         uint256 time = clock.activeTime();
-        return time >= request.from && time < request.until ? request.shares : 0;
+        return time >= request.from && time <= request.until ? request.shares : 0;
     }
 
     function _withdraw(

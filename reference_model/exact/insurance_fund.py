@@ -133,7 +133,7 @@ class InsuranceFund:
         return assets_raw
 
     def transfer(self, caller: int, to: int, shares: int) -> None:
-        """Hand shares on; a request does not go with them.
+        """Hand shares on; a request does not go with them, and falls to what is left.
 
         Raises
         ------
@@ -144,6 +144,9 @@ class InsuranceFund:
             raise ERC20InsufficientBalance(caller, balance, shares)
         self.state.shares[caller] = balance - shares
         self.state.shares[to] = self.balance_of(to) + shares
+        request = self.exit_request(caller)
+        left = min(request.shares, self.balance_of(caller))
+        self.state.requests[caller] = request._replace(shares=left)
         self.events.append(Event("Transfer", (caller, to, shares)))
 
     def request_exit(self, caller: int, shares: int) -> None:
