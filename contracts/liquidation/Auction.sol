@@ -14,16 +14,22 @@ library Auction {
 
     int256 private constant MAX_PRICE = 2 ** 192;
 
-    /// @notice Reward for starting the auction, USD, rounded down; at most the equity.
+    /// @notice Reward for starting the auction, USD, rounded down; none that could make the account
+    /// insolvent.
     function reward(Assessment memory assessment, AuctionParameters memory p)
         internal
         pure
         returns (uint256)
     {
-        if (assessment.equity <= 0) return 0;
+        if (isFarBelow(assessment)) return 0;
         uint256 share = uint256(p.rewardRate).mulDown(assessment.maintenanceMargin);
-        uint256 most = FixedPoint.min(p.rewardCap, uint256(assessment.equity));
-        return FixedPoint.min(share, most);
+        return FixedPoint.min(p.rewardCap, share);
+    }
+
+    /// @notice Whether less than half of maintenance margin is left: windows may cost an account
+    /// equity, but not make it insolvent.
+    function isFarBelow(Assessment memory assessment) internal pure returns (bool) {
+        return 2 * assessment.equity < int256(assessment.maintenanceMargin);
     }
 
     /// @notice Share of maintenance margin given away, rounded down.
@@ -113,7 +119,7 @@ library Auction {
         uint256 restoring,
         uint256 windowFraction
     ) internal pure returns (uint256) {
-        return assessment.equity < 0 ? restoring : FixedPoint.min(restoring, windowFraction);
+        return isFarBelow(assessment) ? restoring : FixedPoint.min(restoring, windowFraction);
     }
 
     /// @notice Slice that a bid for `wanted` gets.

@@ -40,26 +40,41 @@ library Waterfall {
         state.fees += uint128(counted - paid);
     }
 
+    /// @notice What is left after some time of the share of all cash that was taken.
+    /// @param share As of then.
+    /// @param elapsedSeconds Active time since.
+    /// @param maxShare Greatest share that may be taken in a week.
+    function shareAfter(uint256 share, uint256 elapsedSeconds, uint256 maxShare)
+        internal
+        pure
+        returns (uint256)
+    {
+        uint256 forgotten = FixedPoint.mulDivDown(maxShare, elapsedSeconds, 7 days);
+        return forgotten < share ? share - forgotten : 0;
+    }
+
     /// @notice Takes a loss from all owners of cash in proportion, by the supply index. Whoever is
     /// to bear a part must be booked after this.
     /// @param pnlPools Sum of the settlement pools, USD.
     /// @param found What was found of the claim before, and is in no account yet, USD.
     /// @param loss What is left of it, USD.
-    /// @param maxShare Greatest share of all cash that may be taken.
+    /// @param maxShare Greatest share of all cash that may be taken, at most a half.
     /// @return taken USD, at most the loss.
+    /// @return share Of all cash, rounded up.
     function socialise(
         CashState memory state,
         uint256 pnlPools,
         uint256 found,
         uint256 loss,
         uint256 maxShare
-    ) internal pure returns (uint256 taken) {
+    ) internal pure returns (uint256 taken, uint256 share) {
         int256 owned = int256(uint256(state.cashHeld)) + int256(uint256(state.totalDebt))
-            - int256(pnlPools) - int256(uint256(state.fees)) - state.interestPool - int256(found);
-        if (owned <= 0 || state.supplyIndex < LEAST_SUPPLY_INDEX) return 0;
+            - int256(pnlPools) - int256(uint256(state.fees)) - int256(found);
+        if (owned <= 0 || state.supplyIndex < LEAST_SUPPLY_INDEX) return (0, 0);
         uint256 base = uint256(owned);
         taken = FixedPoint.min(loss, FixedPoint.mulDown(maxShare, base));
-        // The share is at most a half, so something of all is left, and the index falls.
+        share = FixedPoint.divUp(taken, base);
+        // At least half of all is left, so the index falls and does not vanish.
         uint256 index = FixedPoint.mulDivDown(state.supplyIndex, base - taken, base);
         state.supplyIndex = uint88(index);
         state.interestPool = (int256(state.interestPool) - int256(taken)).toInt128();
@@ -99,6 +114,20 @@ library Waterfall {
             parts[i] = upTo - before;
             before = upTo;
         }
+    }
+
+    /// @notice Unpaid profit of a part of a linear position, USD, rounded down: no more than that
+    /// is taken from who is closed.
+    /// @param value Of the whole position, USD.
+    /// @param closed Units closed.
+    /// @param size Of the whole position, without sign, above zero.
+    function unpaidProfit(int256 value, uint256 closed, uint256 size)
+        internal
+        pure
+        returns (uint256)
+    {
+        if (value <= 0) return 0;
+        return FixedPoint.mulDivDown(uint256(value), closed, size);
     }
 
     /// @notice Part of a deficit that goes with what is closed, USD, rounded up.

@@ -72,17 +72,18 @@ library Windows {
         return FixedPoint.min(FixedPoint.WAD, FixedPoint.divDown(capacity - level, volume));
     }
 
-    /// @notice Level after a slice was sold, rounded up.
+    /// @notice Level after a slice was sold, rounded up; at most full, so that no sale blocks
+    /// others beyond one period.
+    /// @param capacity Units.
     /// @param level Units, as of now.
     /// @param volume Of the whole portfolio, units.
     /// @param fraction The slice.
-    function filled(uint256 level, uint256 volume, uint256 fraction)
+    function filled(uint256 capacity, uint256 level, uint256 volume, uint256 fraction)
         internal
         pure
-        returns (uint96)
+        returns (uint256)
     {
-        uint256 sum = level + FixedPoint.mulUp(volume, fraction);
-        return sum > type(uint96).max ? type(uint96).max : uint96(sum);
+        return FixedPoint.min(capacity, level + FixedPoint.mulUp(volume, fraction));
     }
 
     /// @return underlyings Bitmap of those that have a live position.

@@ -118,12 +118,12 @@ contract LiquidationHarness is CaseMap {
         return Windows.fractionFor(capacity, level, volume);
     }
 
-    function filled(uint256 level, uint256 volume, uint256 fraction)
+    function filled(uint256 capacity, uint256 level, uint256 volume, uint256 fraction)
         external
         pure
         returns (uint256)
     {
-        return Windows.filled(level, volume, fraction);
+        return Windows.filled(capacity, level, volume, fraction);
     }
 
     function part(int256 amount, uint256 fraction) external pure returns (int256) {
@@ -175,9 +175,25 @@ contract LiquidationHarness is CaseMap {
         uint256 found,
         uint256 loss,
         uint256 maxShare
-    ) external pure returns (uint256 result, CashState memory state) {
+    ) external pure returns (uint256 taken, uint256 share, CashState memory state) {
         state = before;
-        result = Waterfall.socialise(state, pnlPools, found, loss, maxShare);
+        (taken, share) = Waterfall.socialise(state, pnlPools, found, loss, maxShare);
+    }
+
+    function shareAfter(uint256 share, uint256 elapsedSeconds, uint256 maxShare)
+        external
+        pure
+        returns (uint256)
+    {
+        return Waterfall.shareAfter(share, elapsedSeconds, maxShare);
+    }
+
+    function unpaidProfit(int256 value, uint256 closed, uint256 size)
+        external
+        pure
+        returns (uint256)
+    {
+        return Waterfall.unpaidProfit(value, closed, size);
     }
 
     function closable(uint256 size, uint256 opposite, uint256 maxShare)

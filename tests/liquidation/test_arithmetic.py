@@ -136,11 +136,18 @@ def test_discount_reward_and_end_agree_with_the_model(harness, rng):
     assert harness.disagreements("hasRunOut", auction.has_ended, cases) == []
 
     cases = [(assessment(rng), rules(rng)) for _ in range(COUNT)]
-    assert harness.disagreements("reward", auction.reward, cases) == []
+    assert harness.disagreements("reward", reward, cases) == []
+    assert 0 < sum(reward(*case) > 0 for case in cases) < COUNT
 
     cases = [(a, elapsed(rng, p), p) for a, p in cases]
     assert harness.disagreements("hasRecovered", auction.may_end, cases) == []
     assert 0 < sum(auction.may_end(*case) for case in cases) < COUNT
+
+
+def reward(a, p):
+    """Return the reward for starting: none that could make the account insolvent."""
+    share = fixed_point.mul_down(p.reward_rate, a.maintenance_margin)
+    return 0 if 2 * a.equity < a.maintenance_margin else min(p.reward_cap, share)
 
 
 def test_price_of_the_whole_agrees_with_the_model(harness, rng):
@@ -185,11 +192,11 @@ def test_nothing_is_for_sale_at_or_above_maintenance_margin(harness, rng):
     assert harness.disagreements("restoringFraction", lambda *_: 0, cases) == []
 
 
-def test_windows_bound_solvent_accounts_alone(harness, rng):
+def test_windows_bind_nobody_whose_solvency_they_could_cost(harness, rng):
     cases = [(assessment(rng), wide(rng, WAD), wide(rng, WAD)) for _ in range(COUNT)]
 
     def largest(a, restoring, window):
-        return restoring if a.equity < 0 else min(restoring, window)
+        return restoring if 2 * a.equity < a.maintenance_margin else min(restoring, window)
 
     assert harness.disagreements("largestFraction", largest, cases) == []
 
@@ -279,8 +286,12 @@ def test_room_and_filling_agree_with_the_model(harness, rng):
         return windows.fraction(volume, level, capacity)
 
     assert harness.disagreements("fractionFor", fraction, cases) == []
-    cases = [(level, volume, wide(rng, WAD)) for _, level, volume in cases]
-    assert harness.disagreements("filled", windows.filled, cases) == []
+
+    def filled(capacity, level, volume, sold):
+        return min(capacity, level + fixed_point.mul_up(volume, sold))
+
+    cases = [(*case, wide(rng, WAD)) for case in cases]
+    assert harness.disagreements("filled", filled, cases) == []
 
 
 # Slices ---------------------------------------------------------------------------------------
@@ -405,14 +416,33 @@ def test_socialised_losses_agree_with_the_model(ask, rng):
     ]
     shares = 0
     for case, result in zip(cases, ask("socialise", cases), strict=True):
-        state, pools, found, loss, share = case
+        state, pools, found, loss, most = case
         held, debt, _, index, _, interest_pool, fees = state
-        base = held + debt - pools - fees - interest_pool - found
-        amount, after = waterfall.socialise(loss, base, index, share)
+        base = held + debt - pools - fees - found
+        amount, after = waterfall.socialise(loss, base, index, most)
+        share = -(-amount * WAD // base) if amount else 0
         expected = {SUPPLY_INDEX: after, INTEREST_POOL: interest_pool - amount}
-        assert outcome(result) == (amount, replaced(state, expected)), case
+        ok, data = result
+        assert ok, data.hex()
+        assert decode(["uint256", "uint256", CASH_STATE], data) == (
+            amount,
+            share,
+            replaced(state, expected),
+        )
         shares += amount > 0
     assert 100 < shares < 450
+
+
+def test_socialised_share_is_forgotten_within_a_week(harness, rng):
+    cases = [
+        (wide(rng, WAD // 2), rng.choice((604_800, wide(rng, 2**40))), wide(rng, WAD // 2))
+        for _ in range(COUNT)
+    ]
+
+    def share_after(share, seconds, most):
+        return max(0, share - most * seconds // 604_800)
+
+    assert harness.disagreements("shareAfter", share_after, cases) == []
 
 
 # Deleveraging ---------------------------------------------------------------------------------
@@ -434,6 +464,18 @@ def test_closable_size_and_haircut_agree_with_the_model(harness, rng):
         return fixed_point.mul_div_up(deficit, closed, whole) if closed else 0
 
     assert harness.disagreements("haircut", haircut, cases) == []
+
+
+def test_only_unpaid_profit_is_taken(harness, rng):
+    cases = []
+    for _ in range(COUNT):
+        size = wide(rng, 2**95 - 1, 1)
+        cases.append((rng.choice((-1, 1)) * wide(rng, 2**140), wide(rng, size), size))
+
+    def profit(value, closed, size):
+        return max(0, value) * closed // size
+
+    assert harness.disagreements("unpaidProfit", profit, cases) == []
 
 
 def test_splits_agree_with_the_model_and_add_up(ask, rng):

@@ -15,6 +15,8 @@ HOUR, DAY = 3_600, 86_400
 COOLDOWN, EXIT_WINDOW = 7 * DAY, 2 * DAY
 VIRTUAL_SHARES = 10**6
 LOTS = 2**200
+STEPS = """deposit mint request_exit request_exit transfer redeem redeem withdraw cover reward
+loss""".split()
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +90,12 @@ class Walk:
         self.world, self.clock, self.chain, self.stakers = world, clock, chain, stakers
         self.rng = Random(seed)
         self.outcomes = {"ok": 0}
-        self.insolvent = 0
+        self.is_loss_pending = False
         self.engine = SimpleNamespace(
-            address=int(world.engine.address, 16), active_time=0, insolvents=lambda: self.insolvent
+            address=int(world.engine.address, 16),
+            active_time=0,
+            insolvents=lambda: self.is_loss_pending,
+            is_loss_pending=lambda: self.is_loss_pending,
         )
         self.model = model.InsuranceFund(self.engine, COOLDOWN, EXIT_WINDOW)
 
@@ -105,10 +110,7 @@ class Walk:
         )
         who, receiver = int(staker.address, 16), int(to.address, 16)
         amount = self.amount(staker)
-        name = self.rng.choice(
-            ["deposit", "mint", "request_exit", "request_exit", "transfer", "redeem", "redeem"]
-            + ["withdraw", "cover", "reward", "insolvents"]
-        )
+        name = self.rng.choice(STEPS)
         known = self.model
         steps = {
             "deposit": (known.deposit, (who, amount, receiver), fund.deposit, (amount, to)),
@@ -129,13 +131,18 @@ class Walk:
                 (fund, amount),
             ),
             "reward": (known.reward, (amount,), self.world.token.transfer, (fund, amount)),
-            "insolvents": (self.count, (), self.world.engine.setInsolvents, (1 - self.insolvent,)),
+            "loss": (
+                self.toggle,
+                (),
+                self.world.engine.setLossPending,
+                (not self.is_loss_pending,),
+            ),
         }
         self.both(*steps[name], staker, now)
         self.compare()
 
-    def count(self):
-        self.insolvent = 1 - self.insolvent
+    def toggle(self):
+        self.is_loss_pending = not self.is_loss_pending
 
     def amount(self, staker):
         """Draw an amount at, about or below what may be asked for."""
@@ -309,19 +316,19 @@ def test_cooldown_stands_still_in_an_outage(fund, staked, clock, chain, actors):
     fund.redeem(1, staker, staker, sender=staker)
 
 
-def test_nobody_leaves_while_a_loss_is_known(usual, fund, staked, chain, actors):
+def test_nobody_leaves_while_a_loss_is_pending(usual, fund, staked, chain, actors):
     staker = actors.staker
     start, _ = ask_to_leave(fund, staker, staked)
     chain.mine(timestamp=start)
     assert fund.maxRedeem(staker) == staked
-    usual.engine.setInsolvents(1, sender=actors.outsider)
+    usual.engine.setLossPending(True, sender=actors.outsider)
     assert fund.maxRedeem(staker) == fund.maxWithdraw(staker) == 0
     with reverts_with("ERC4626ExceededMaxRedeem", owner=staker, shares=staked, max=0):
         fund.redeem(staked, staker, staker, sender=staker)
     with reverts_with("ERC4626ExceededMaxWithdraw", owner=staker, assets=1, max=0):
         fund.withdraw(1, staker, staker, sender=staker)
     fund.deposit(10**6, actors.other, sender=actors.other)  # to come is always possible
-    usual.engine.setInsolvents(0, sender=actors.outsider)
+    usual.engine.setLossPending(False, sender=actors.outsider)
     fund.redeem(staked, staker, staker, sender=staker)
 
 
