@@ -1,0 +1,1 @@
+"""The cascade study: which runs it makes, how they are summed up and drawn."""

@@ -1,0 +1,106 @@
+"""The study around the simulation: its runs, its progress, its tables and its picture."""
+
+import csv
+import itertools
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from reference_model.cascade.policies import Policy
+from reference_model.cascade.simulation import Outcome, World
+from scripts import cascade
+from scripts.cascading import figure, study
+from scripts.cascading.study import Case, Progress, Settings, Summary
+
+TINY = Settings(seed=3, accounts=60, seeds=2)
+
+
+def played(progress, count):
+    """Go on with a study for some runs."""
+    for _ in itertools.islice(study.play(progress), count):
+        pass
+    return progress
+
+
+def test_a_study_that_was_interrupted_ends_like_one_that_was_not(tmp_path):
+    whole = played(Progress(asdict(TINY)), 6)
+    part = played(Progress(asdict(TINY)), 4)
+    part.save(tmp_path / "out" / "progress.json")
+    resumed = played(Progress.load(tmp_path / "out" / "progress.json"), 2)
+    assert resumed == whole and len(whole.rows) == 6
+
+
+def test_points_are_distinct_and_every_one_is_played_with_several_seeds():
+    runs = study.runs(Settings())
+    points = {case for case, _, _ in runs}
+    assert len({(case, seed) for case, seed, _ in runs}) == len(runs)
+    assert len(list(study.plans(Settings()))) == len(points)
+    assert min(plan.seeds for _, _, plan in runs) >= 2
+
+
+def test_every_sweep_contains_the_default():
+    for name, values in study.POLICY_SWEEPS.items():
+        whole = Policy()
+        for part in name.split("."):
+            whole = getattr(whole, part)
+        assert whole in values, name
+
+
+def test_a_field_of_a_field_is_changed_alone():
+    world = study.changed(World(), "liquidity.depth", 0.5)
+    assert world.liquidity.depth == 0.5
+    assert study.changed(world, "liquidity.depth", World().liquidity.depth) == World()
+
+
+def test_a_replay_passes_through_the_extremes_of_its_day():
+    path = study.replay("2025-10-10")
+    moves = np.exp(path.log_prices[:, 0].min()) - 1
+    assert path.log_prices[0] == pytest.approx([0, 0]) and -0.16 < moves < -0.12
+    half = study.replay("2025-10-10", 0.5)
+    assert half.log_prices == pytest.approx(path.log_prices / 2)
+
+
+def test_means_and_confidence_intervals_are_those_of_student():
+    forced = [1.0, 2.0, 4.0]
+    rows = [
+        ["policies", "full", "0.1", seed, *Outcome(2.0, value, *[0.5] * 8)]
+        for seed, value in enumerate(forced)
+    ]
+    summary = study.summarise(rows)[Case("policies", "full", "0.1")]
+    assert summary.mean["amplification"] == pytest.approx(np.mean(forced) / 2)
+    # The 97.5 % quantile of Student's distribution with two degrees of freedom, from tables.
+    half = 4.302653 * np.std(forced, ddof=1) / 3**0.5
+    assert summary.half_width["forced"] == pytest.approx(half)
+    assert summary.half_width["overshoot"] == 0
+
+
+def test_tables_hold_every_run_and_every_point(tmp_path):
+    progress = played(Progress(asdict(TINY)), 4)
+    study.write_tables(progress, tmp_path / "out")
+    with (tmp_path / "out" / "runs.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    assert [float(row["forced"]) for row in runs] == [row[5] for row in progress.rows]
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        assert [row["at"] for row in csv.DictReader(file)] == ["0.02", "0.05"]
+
+
+def test_the_picture_shows_four_panels(tmp_path):
+    rng = np.random.default_rng(1)
+    summaries = {
+        case: Summary(*(dict.fromkeys(study.FIGURES, value) for value in rng.random(2) / 10))
+        for case, _ in study.plans(TINY)
+    }
+    traces = {name: [(0, np.zeros(2)), (60, np.full(2, 0.01))] for name in study.POLICIES}
+    figure.write(summaries, traces, "note", tmp_path / "out" / "cascade.png")
+    with Image.open(tmp_path / "out" / "cascade.png") as image:
+        assert image.width > 1_000 and len(image.convert("RGB").getcolors(1 << 24)) > 20
+    text = cascade.table(summaries)
+    assert all(name in text for name in study.POLICIES)
+
+
+def test_there_is_nothing_to_resume_without_an_interrupted_study(tmp_path):
+    result = CliRunner().invoke(cascade.cli, ["--resume", "--out", str(tmp_path)])
+    assert result.exit_code != 0 and "no interrupted study" in result.output
