@@ -19,7 +19,9 @@ GAS_MARGIN = 1.25
 # What one finds who comes too late: another keeper, or the owner, was first.
 LOST_RACES = {
     "AlreadyInAuction",
+    "DeleveragingNotDue",
     "NoAuction",
+    "NothingToDeleverage",
     "NotLiquidatable",
     "SlicePriceNotAcceptable",
     "WindowExhausted",

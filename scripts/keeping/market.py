@@ -87,7 +87,7 @@ class MarketReader:
             tuple(self._collaterals(head, spots)),
         )
         open_interest, funding = (
-            np.array([state[i] for state in states.values()]) / WAD for i in (1, 2)
+            np.array([state[i] / WAD for state in states.values()]) for i in (1, 2)
         )
         arrays = ideal.from_integers(market)
         return MarketView(market, arrays, open_interest, funding, tuple(unpriced))

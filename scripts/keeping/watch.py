@@ -18,6 +18,7 @@ from ape.exceptions import ApeException
 from reference_model.ideal.margin import Margin
 from reference_model.types import WAD, Health
 from scripts.keeping.chain import Chain, Head, NodeError, Refusal, methods
+from scripts.keeping.deleveraging import counterparties
 from scripts.keeping.follower import Follower
 from scripts.keeping.hand import Attempt, Hand
 from scripts.keeping.market import MarketReader, MarketView
@@ -208,7 +209,9 @@ class Keeper:
                 if self._start(account, outcomes):
                     (found,) = self.preview([account])
                 if isinstance(found, Preview) and found.equity < found.maintenance_margin:
-                    self._bid(account, found, view, risk, outcomes)
+                    sold = self._bid(account, found, view, risk, outcomes)
+                    if not sold and found.equity < 0 and found.discount >= 1:
+                        self._deleverage(account, outcomes)
         return outcomes
 
     def _end(self, account: int, outcomes: dict[str, list[str]]) -> None:
@@ -225,9 +228,7 @@ class Keeper:
             outcomes.setdefault("updateStatus", []).append(outcome)
 
     def _start(self, account: int, outcomes: dict[str, list[str]]) -> bool:
-        """Put an account up for sale if it is not; return whether that was done."""
-        if self.fleet[account].status == IN_AUCTION:
-            return False
+        """Put an account up for sale, if it is not or no longer; return whether that was done."""
         arguments = account, self.settings.bidder
         attempt = self.hand.attempt(self.engine, "startAuction", *arguments)
         if isinstance(attempt.result, Refusal):
@@ -254,8 +255,8 @@ class Keeper:
         view: MarketView,
         risk: Any,
         outcomes: dict[str, list[str]],
-    ) -> None:
-        """Bid for the best slice, if one is worth it."""
+    ) -> bool:
+        """Bid for the best slice, if one is worth it; return whether one was."""
 
         def offer(gas_usd: float, shares: np.ndarray | None = None) -> Offer | None:
             verdict = best_offer(
@@ -269,18 +270,19 @@ class Keeper:
 
         wanted = offer(self.hand.gas_usd(self._bid_gas))
         if wanted is None:
-            return
+            return False
         arguments = self._arguments(account, wanted)
         attempt = self.hand.attempt(self.engine, "bid", *arguments)
         if isinstance(attempt.result, Refusal):
             log.info("no bid", account=hex(account), reason=str(attempt.result))
-            return
+            return False
         self._bid_gas = attempt.gas
         # The rule on dust may sell more than was asked for.
         sold = attempt.result[0] / WAD
         certain = offer(attempt.gas_usd, np.array([sold]))
         if certain is not None:
             self._send_bid(account, certain, attempt, outcomes)
+        return certain is not None
 
     def _arguments(self, account: int, offer: Offer) -> tuple[int, int, int, int]:
         fraction = min(round(offer.fraction * WAD), WAD)
@@ -300,3 +302,22 @@ class Keeper:
         outcomes.setdefault("bid", []).append(outcome)
         if outcome == "done":
             self.follower.read([self.settings.bidder], self.chain.head())
+
+    def _deleverage(self, account: int, outcomes: dict[str, list[str]]) -> None:
+        """Close positions that nobody buys against those whose profit they are, where it is due."""
+        for instrument, size, _ in self.fleet[account].positions:
+            others = counterparties(self.fleet, account, instrument, size)
+            if not others:
+                continue
+            arguments = account, instrument, others
+            attempt = self.hand.attempt(self.engine, "deleverage", *arguments)
+            if isinstance(attempt.result, Refusal):
+                log.info("not deleveraged", account=hex(account), reason=str(attempt.result))
+            elif attempt.result[0] and attempt.gas_usd <= self.settings.max_start_cost:
+                outcome = self.hand.send(
+                    *(self.engine, "deleverage", arguments, attempt),
+                    account=account,
+                    instrument=hex(instrument),
+                    closed=attempt.result[0] / WAD,
+                )
+                outcomes.setdefault("deleverage", []).append(outcome)

@@ -5,6 +5,7 @@ import pytest
 from model import ideal_market as small
 
 from reference_model.ideal.instruments import Kind
+from scripts.keeping.deleveraging import counterparties
 from scripts.keeping.fleet import Fleet, Held, Instruments
 from scripts.keeping.market import MarketView
 from scripts.keeping.pricing import Auction, Terms, best_offer, fractions
@@ -153,6 +154,18 @@ def test_fleet_margins_as_the_model_does_and_follows_changes():
     fleet.keep_only({9})
     alone = fleet.margin(VIEW, risk)
     assert fleet.accounts == [9] and alone.equity[0] == pytest.approx(first.equity[1])
+
+
+def test_largest_opposite_positions_are_closed_against():
+    fleet = Fleet()
+    for account, units in ((5, 10.0), (9, -3.0), (3, -4.0), (7, 2.0), (8, 0.0)):
+        fleet.put(account, long_eth(units, 1e4))
+    assert counterparties(fleet, 5, ETH_PERPETUAL, 10.0) == [3, 9]
+    assert counterparties(fleet, 9, ETH_PERPETUAL, -3.0) == [5, 7]
+    assert counterparties(fleet, 5, BTC_PERPETUAL, 1.0) == []
+    for account in range(100, 160):
+        fleet.put(account, long_eth(-float(account), 1e4))
+    assert counterparties(fleet, 5, ETH_PERPETUAL, 10.0) == list(range(120, 160))
 
 
 def test_funding_since_the_start_lowers_what_a_long_perpetual_is_worth():
