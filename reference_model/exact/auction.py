@@ -3,6 +3,8 @@
 Source: specification, Liquidation, sections 2 and 3.
 """
 
+from typing import NamedTuple
+
 from reference_model.exact.fixed_point import div_up, mul_down, mul_up
 from reference_model.types import (
     WAD,
@@ -11,6 +13,46 @@ from reference_model.types import (
     AuctionParameters,
     Health,
 )
+
+
+class Clock(NamedTuple):
+    """Clock of an auction as stored, active times in seconds.
+
+    Attributes
+    ----------
+    started_at : int
+        0 if there is no auction.
+    paused_at : int
+        0 while it runs; it stands while the account is recovering.
+    insolvency_seen : bool
+        Whether it has been started again because the account is insolvent.
+    """
+
+    started_at: int = 0
+    paused_at: int = 0
+    insolvency_seen: bool = False
+
+
+def started(assessment: Assessment, active_time: int) -> Clock:
+    """Clock of an auction that starts now."""
+    return Clock(active_time, 0, assessment.equity < 0)
+
+
+def recorded(clock: Clock, assessment: Assessment, active_time: int) -> Clock:
+    """Clock of an auction after the account was seen like this."""
+    if is_liquidatable(assessment) and clock.paused_at:
+        stood = max(0, active_time - clock.paused_at)
+        clock = clock._replace(started_at=clock.started_at + stood, paused_at=0)
+    if assessment.equity < 0 and not clock.insolvency_seen:
+        clock = clock._replace(started_at=active_time, insolvency_seen=True)
+    if not is_liquidatable(assessment) and not clock.paused_at:
+        clock = clock._replace(paused_at=active_time)
+    return clock
+
+
+def elapsed(clock: Clock, active_time: int) -> int:
+    """Seconds that an auction has run; the clock of active time may have been set back."""
+    return max(0, (clock.paused_at or active_time) - clock.started_at)
 
 
 def status(health: int, in_auction: bool) -> AccountStatus:
@@ -32,11 +74,17 @@ def has_ended(elapsed_seconds: int, p: AuctionParameters) -> bool:
     return elapsed_seconds >= p.fast_seconds + p.slow_seconds
 
 
-def may_end(assessment: Assessment, elapsed_seconds: int, p: AuctionParameters) -> bool:
-    """Whether an auction may end without a bid: restored with a buffer, or sound and run out."""
+def has_lapsed(assessment: Assessment, elapsed_seconds: int, p: AuctionParameters) -> bool:
+    """Whether nobody wanted a solvent account in all that time; it may be started again."""
+    return assessment.equity >= 0 and has_ended(elapsed_seconds, p)
+
+
+def may_end(assessment: Assessment, clock: Clock, active_time: int, p: AuctionParameters) -> bool:
+    """Whether an auction may end without a bid: restored with a buffer, or sound for long."""
     if assessment.initial_equity >= buffered(assessment, p):
         return True
-    return not is_liquidatable(assessment) and has_ended(elapsed_seconds, p)
+    age = max(0, active_time - clock.started_at)
+    return not is_liquidatable(assessment) and has_ended(age, p)
 
 
 def buffered(assessment: Assessment, p: AuctionParameters) -> int:
@@ -45,14 +93,15 @@ def buffered(assessment: Assessment, p: AuctionParameters) -> int:
 
 
 def reward(assessment: Assessment, p: AuctionParameters) -> int:
-    """What starting the auction earns, USD, WAD, Down: a share of MM, of equity at most."""
-    share = mul_down(p.reward_rate, assessment.maintenance_margin)
-    return min(p.reward_cap, share, max(0, assessment.equity))
+    """What starting the auction earns, USD, WAD, Down: a share of MM, while there is enough."""
+    if is_deep(assessment):
+        return 0
+    return min(p.reward_cap, mul_down(p.reward_rate, assessment.maintenance_margin))
 
 
-def elapsed(started_at: int, active_time: int) -> int:
-    """Seconds of active time since an auction started; the clock may have been set back."""
-    return max(0, active_time - started_at)
+def is_deep(assessment: Assessment) -> bool:
+    """Whether less than half of maintenance margin is left; then windows do not bind."""
+    return 2 * assessment.equity < assessment.maintenance_margin
 
 
 def discount(elapsed_seconds: int, p: AuctionParameters) -> int:

@@ -42,6 +42,11 @@ def haircut(deficit: int, closed: int, size: int, index: int, others: int) -> in
     return mul_div_up(deficit, closed * index, size * index + others)
 
 
+def unpaid_profit(value: int, closed: int, size: int) -> int:
+    """Profit never paid in of what is closed of a linear position worth `value`, USD, Down."""
+    return max(0, value) * closed // size
+
+
 def hurts(before: Assessment, after: Assessment) -> bool:
     """Whether a counterparty's requirement rose, or rose for its equity."""
     if after.maintenance_margin > before.maintenance_margin:

@@ -83,7 +83,7 @@ class Engine(Liquidation):
 
         Raises
         ------
-        InvalidAccount, NotAuthorised, ZeroAmount, UnknownAsset, InsufficientCash
+        InvalidAccount, NotAuthorised, ZeroAmount, PendingLoss, UnknownAsset, InsufficientCash
         InsufficientCollateral, CashOverflow, TransferMismatch
         StalePrice, BelowInitialMargin, UnrealisedProfitWithdrawal
             By admission.
@@ -92,6 +92,8 @@ class Engine(Liquidation):
             self.require_authorised(account, caller)
             if amount_raw == 0:
                 raise ZeroAmount
+            if asset == CASH:
+                self._require_no_run()
             check = self._changing(account)
             check.required = check.withdrew = True
             amount = 0
@@ -169,8 +171,8 @@ class Engine(Liquidation):
         with self._entry():
             if caller not in self.fee_collectors:
                 raise AccessManagedUnauthorized(caller)
-            if self.state.insolvents:
-                raise PendingLoss(self.state.insolvents)
+            if self.is_loss_pending():
+                raise PendingLoss(self.state.pending_loss)
             if amount_raw == 0:
                 raise ZeroAmount
             amount = cash_up(amount_raw, self.settlement_token)

@@ -405,7 +405,7 @@ class WindowExhausted(ModelError):
 
 
 class PendingLoss(ModelError):
-    parameters = ("insolvents",)
+    parameters = ("pending_loss",)
 
 
 class DeleveragingNotDue(ModelError):
@@ -424,7 +424,7 @@ class NotOpposite(ModelError):
     parameters = ("account",)
 
 
-class DeleveragingHurts(ModelError):
+class AdmissionPending(ModelError):
     parameters = ("account",)
 
 

@@ -56,8 +56,8 @@ class Defaults(Protocol):
     def active_time(self) -> int:
         """Seconds of active time at present."""
 
-    def insolvents(self) -> int:
-        """Return the number of accounts recorded insolvent."""
+    def is_loss_pending(self) -> bool:
+        """Whether accounts recorded insolvent lack more than dust."""
 
 
 class InsuranceFund:
@@ -144,9 +144,7 @@ class InsuranceFund:
             raise ERC20InsufficientBalance(caller, balance, shares)
         self.state.shares[caller] = balance - shares
         self.state.shares[to] = self.balance_of(to) + shares
-        request = self.exit_request(caller)
-        left = min(request.shares, self.balance_of(caller))
-        self.state.requests[caller] = request._replace(shares=left)
+        self._lower_request(caller, self.balance_of(caller))
         self.events.append(Event("Transfer", (caller, to, shares)))
 
     def request_exit(self, caller: int, shares: int) -> None:
@@ -204,7 +202,7 @@ class InsuranceFund:
         """Shares that may leave now: those asked for, in their time, while no loss is known."""
         request = self.exit_request(owner)
         is_open = request.start <= self._engine.active_time <= request.until
-        if self._engine.insolvents() or not is_open:
+        if self._engine.is_loss_pending() or not is_open:
             return 0
         return min(request.shares, self.balance_of(owner))
 
@@ -245,9 +243,12 @@ class InsuranceFund:
         self.events.append(Event("Deposit", (caller, receiver, assets_raw, shares)))
 
     def _give_out(self, owner: int, receiver: int, assets_raw: int, shares: int) -> None:
-        request = self.exit_request(owner)
-        self.state.requests[owner] = request._replace(shares=request.shares - shares)
+        self._lower_request(owner, self.exit_request(owner).shares - shares)
         self.state.shares[owner] = self.balance_of(owner) - shares
         self.state.assets_raw -= assets_raw
         self.events.append(Event("Transfer", (owner, 0, shares)))
         self.events.append(Event("Withdraw", (owner, receiver, owner, assets_raw, shares)))
+
+    def _lower_request(self, owner: int, most: int) -> None:
+        request = self.exit_request(owner)
+        self.state.requests[owner] = request._replace(shares=min(request.shares, most))

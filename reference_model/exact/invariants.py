@@ -6,9 +6,9 @@ Source: specification, section 15; Liquidation, section 12.
 from collections import Counter
 from typing import NamedTuple
 
+from reference_model.exact import auction, risk_model
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
-from reference_model.exact import auction, risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import mul_down, to_raw_up
@@ -39,7 +39,7 @@ def broken(engine: Engine, settled_slots: int) -> list[str]:
         *open_interest_is_gross_size(state),
         *slots_are_tidy(state),
         *requirements_are_ordered(engine),
-        *insolvents_are_counted(state),
+        *losses_are_recorded(state),
     ]
 
 
@@ -162,15 +162,19 @@ def requirements_are_ordered(engine: Engine) -> list[str]:
     return found
 
 
-def insolvents_are_counted(state: State) -> list[str]:
-    """L2: accounts recorded insolvent are counted; whoever is for sale has a start, and only they."""
-    count = sum(stored.health == Health.INSOLVENT for stored in state.accounts.values())
+def losses_are_recorded(state: State) -> list[str]:
+    """L2: deficits add up, only the insolvent have one, only auctions have a clock."""
     found = []
-    if count != state.insolvents:
-        found.append(f"L2: {count} accounts are insolvent, {state.insolvents} counted")
+    deficits = sum(stored.deficit for stored in state.accounts.values())
+    if deficits != state.pending_loss:
+        found.append(f"L2: deficits add up to {deficits}, {state.pending_loss} is recorded")
     for account, stored in state.accounts.items():
-        if stored.in_auction != (stored.auction_started_at != 0):
-            found.append(f"L2: {account:#x} in auction: {stored}")
+        runs = stored.clock.started_at != 0
+        clean = stored.clock == auction.Clock() or stored.in_auction
+        if stored.in_auction != runs or not clean:
+            found.append(f"L2: clock of {account:#x}: {stored}")
+        if (stored.deficit > 0) != (stored.health == Health.INSOLVENT):
+            found.append(f"L2: deficit of {account:#x}: {stored}")
     return found
 
 

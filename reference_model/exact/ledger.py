@@ -15,6 +15,7 @@ from reference_model.exact import auction, funding, interest, risk_model
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact.errors import (
+    AdmissionPending,
     BelowInitialMargin,
     CashOverflow,
     InAuction,
@@ -35,6 +36,7 @@ from reference_model.exact.liquidation_parameters import LiquidationParameters
 from reference_model.exact.market import MarketData, indexed
 from reference_model.exact.outage_clock import OutageClock
 from reference_model.exact.tokens import Token, require_supported
+from reference_model.exact.waterfall import Socialised
 from reference_model.exact.windows import Level
 from reference_model.types import (
     WAD,
@@ -50,6 +52,8 @@ from reference_model.types import (
 CASH = 0
 ASSETS = 32
 CASH_LIMIT = 2**103
+MAX_DEFICIT = 2**128 - 1
+NEVER_SOCIALISED = Socialised()
 
 
 class Account(NamedTuple):
@@ -71,8 +75,10 @@ class Account(NamedTuple):
         A `Health`, as last recorded.
     in_auction : bool
         Whether it is for sale.
-    auction_started_at : int
-        Active time, seconds; 0 unless in auction.
+    clock : auction.Clock
+        Of its auction.
+    deficit : int
+        What it lacks if it is insolvent, as last recorded, USD, WAD.
     """
 
     cash: int = 0
@@ -82,7 +88,8 @@ class Account(NamedTuple):
     positions: tuple[int, ...] = ()
     health: int = Health.HEALTHY
     in_auction: bool = False
-    auction_started_at: int = 0
+    clock: auction.Clock = auction.Clock()
+    deficit: int = 0
 
     @property
     def collateral_bitmap(self) -> int:
@@ -121,8 +128,10 @@ class State:
         What the contract holds by asset; 0 is the settlement token.
     windows : dict
         Forced volume by underlying.
-    insolvents : int
-        Number of accounts whose recorded health is `INSOLVENT`.
+    pending_loss : int
+        Sum of all recorded deficits.
+    socialised : Socialised
+        How much of all cash was taken of late.
     """
 
     accrued_at: int
@@ -140,7 +149,8 @@ class State:
     min_nonce: dict[int, int] = field(default_factory=dict)
     token_balance_raw: dict[int, int] = field(default_factory=dict)
     windows: dict[int, Level] = field(default_factory=dict)
-    insolvents: int = 0
+    pending_loss: int = 0
+    socialised: Socialised = NEVER_SOCIALISED
 
     def copy(self) -> "State":
         """Return an independent copy; everything below the dictionaries is immutable."""
@@ -347,7 +357,7 @@ class Ledger:
             if check.required or check.bid:
                 after = risk_model.assess(self.portfolio(account), self.market)
                 self._require_admitted(account, check, after)
-                self._record(account, risk_model.health(after))
+                self._record(account, after)
 
     def _require_admitted(self, account: int, check: Check, after: Assessment) -> None:
         """Refuse what leaves an account neither healthy nor strictly less risky."""
@@ -370,15 +380,33 @@ class Ledger:
         if unrealised:
             raise UnrealisedProfitWithdrawal(account, after.collateral_equity)
 
-    def _record(self, account: int, health: int, **auction_changes: Any) -> None:
-        """Record the health found, and perhaps the start or the end of an auction."""
+    def _require_no_admission_owed(self, account: int) -> None:
+        """Refuse to judge, in a batch, an account whose admission is still owed."""
+        check = self._checks.get(account)
+        if check and (check.required or check.bid):
+            raise AdmissionPending(account)
+
+    def _record(self, account: int, seen: Assessment) -> None:
+        """Record an account as it was found."""
+        stored = self._account(account)
+        clock = stored.clock
+        if stored.in_auction:
+            clock = auction.recorded(clock, seen, self.active_time)
+        self._set_status(account, seen, stored.in_auction, clock)
+
+    def _set_status(
+        self, account: int, seen: Assessment | None, in_auction: bool, clock: auction.Clock
+    ) -> None:
+        """Store health and deficit as found, of None nothing, and the state of the auction."""
         before = self._account(account)
-        after = before._replace(health=health, **auction_changes)
+        health = risk_model.health(seen) if seen else Health.HEALTHY
+        deficit = min(max(0, -seen.equity), MAX_DEFICIT) if seen else 0
+        after = before._replace(health=health, in_auction=in_auction, clock=clock, deficit=deficit)
         if after == before:
             return
         self.state.accounts[account] = after
-        was_insolvent = before.health == Health.INSOLVENT
-        self.state.insolvents += (health == Health.INSOLVENT) - was_insolvent
+        pending = self.state.pending_loss - before.deficit + deficit
+        self.state.pending_loss = min(max(0, pending), MAX_DEFICIT)
         if after.status != before.status:
             self._emit("StatusChanged", account, before.status, after.status)
 

@@ -10,7 +10,6 @@ from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact.errors import (
     AlreadyInAuction,
-    DeleveragingHurts,
     DeleveragingNotDue,
     InvalidBidder,
     InvalidRewardAccount,
@@ -20,12 +19,13 @@ from reference_model.exact.errors import (
     NothingToDeleverage,
     NotLiquidatable,
     NotOpposite,
+    PendingLoss,
     SlicePriceNotAcceptable,
     TooManyPositions,
     WindowExhausted,
     ZeroAmount,
 )
-from reference_model.exact.fixed_point import mul_down, mul_up, to_raw_up, to_wad_down
+from reference_model.exact.fixed_point import clamp, mul_down, mul_up, to_raw_up, to_wad_down
 from reference_model.exact.ledger import CASH, Account, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
@@ -34,10 +34,12 @@ from reference_model.types import (
     AccountStatus,
     Assessment,
     AuctionPreview,
-    Health,
     LastStep,
     Portfolio,
 )
+
+# More than any payment; what a bidder accepts beyond it counts as this.
+MAX_PRICE = 2**192
 
 
 class Liquidation(Settlement):
@@ -50,16 +52,17 @@ class Liquidation(Settlement):
 
         Raises
         ------
-        InvalidAccount
+        InvalidAccount, AdmissionPending
         """
         with self._entry():
             require_valid(account)
-            seen = self._assess(account)
-            over = auction.may_end(seen, self._elapsed(account), self.rules.auction)
-            if self._account(account).in_auction and over:
-                self._end_auction(account, risk_model.health(seen))
+            self._require_no_admission_owed(account)
+            seen, stored = self._assess(account), self._account(account)
+            may_end = auction.may_end(seen, stored.clock, self.active_time, self.rules.auction)
+            if stored.in_auction and may_end:
+                self._end_auction(account, seen)
             else:
-                self._record(account, risk_model.health(seen))
+                self._record(account, seen)
         return self.status_of(account)
 
     def start_auction(self, account: int, reward_account: int) -> int:
@@ -67,16 +70,18 @@ class Liquidation(Settlement):
 
         Raises
         ------
-        InvalidAccount, InvalidRewardAccount, AlreadyInAuction, NotLiquidatable, CashOverflow
+        InvalidAccount, AdmissionPending, InvalidRewardAccount, AlreadyInAuction, NotLiquidatable
+        CashOverflow
         """
         with self._entry():
             require_valid(account)
             require_valid(reward_account)
+            self._require_no_admission_owed(account)
             if reward_account == account:
                 raise InvalidRewardAccount(account)
-            if self._account(account).in_auction:
-                raise AlreadyInAuction(account)
             seen = self._assess(account)
+            if self._is_for_sale(account, seen):
+                raise AlreadyInAuction(account)
             require_liquidatable(account, seen)
             reward = auction.reward(seen, self.rules.auction)
             self._pass_cash(account, reward_account, reward)
@@ -84,8 +89,7 @@ class Liquidation(Settlement):
                 *("AuctionStarted", account, reward_account),
                 *(reward, seen.equity, seen.maintenance_margin),
             )
-            health, now = risk_model.health(seen), self.active_time
-            self._record(account, health, in_auction=True, auction_started_at=now)
+            self._set_status(account, seen, True, auction.started(seen, self.active_time))
         return reward
 
     def bid(
@@ -109,8 +113,9 @@ class Liquidation(Settlement):
 
         Raises
         ------
-        InvalidAccount, NotAuthorised, InvalidBidder, NoAuction, ZeroAmount, NotLiquidatable
-        WindowExhausted, PositionOverflow, TooManyPositions, SlicePriceNotAcceptable, CashOverflow
+        InvalidAccount, NotAuthorised, AdmissionPending, InvalidBidder, NoAuction, ZeroAmount
+        NotLiquidatable, WindowExhausted, PositionOverflow, TooManyPositions
+        SlicePriceNotAcceptable, CashOverflow
             In this order.
         InAuction, BelowInitialMargin, UnrealisedProfitWithdrawal
             By admission of the bidder.
@@ -118,13 +123,14 @@ class Liquidation(Settlement):
         with self._entry():
             require_valid(account)
             self.require_authorised(bidder, caller)
+            self._require_no_admission_owed(account)
             if bidder == account:
                 raise InvalidBidder(account)
-            if not self._account(account).in_auction:
+            offer = self.auction_of(account)
+            if not self._is_for_sale(account, offer.assessment):
                 raise NoAuction(account)
             if fraction == 0:
                 raise ZeroAmount
-            offer = self.auction_of(account)
             require_liquidatable(account, offer.assessment)
             if offer.largest_fraction == 0:
                 raise self._exhausted(account)
@@ -133,37 +139,34 @@ class Liquidation(Settlement):
     def deleverage(self, account: int, instrument: int, counterparties: Sequence[int]) -> int:
         """Close an insolvent account's position against opposite ones; return the units closed.
 
-        The deficit is shared in proportion to what is closed.
+        The deficit is shared in proportion to what is closed, out of profits never paid in.
 
         Raises
         ------
-        InvalidAccount, NothingToDeleverage, DeleveragingNotDue, NotAscending, NotOpposite
-        PositionOverflow, CashOverflow, DeleveragingHurts
+        InvalidAccount, AdmissionPending, NothingToDeleverage, DeleveragingNotDue, NotAscending
+        NotOpposite, PositionOverflow, CashOverflow
         """
         with self._entry():
             require_valid(account)
-            size = self._live_size(account, instrument)
-            seen = self._assess(account)
+            self._require_no_admission_owed(account)
+            size, seen = self._live_size(account, instrument), self._assess(account)
             self._require_deleveraging_due(account, seen)
             opposite = self._opposite_sizes(account, instrument, counterparties)
             share = self.rules.auction.max_deleverage_share
-            closed = deleveraging.closed_size(size, sum(opposite), share)
-            if closed == 0:
+            most = deleveraging.closed_size(size, sum(opposite), share)
+            if most == 0:
                 raise NothingToDeleverage(account, instrument)
-            haircut = self._haircut(account, instrument, closed, -seen.equity)
-            sizes = deleveraging.split(closed, opposite)
+            sizes = deleveraging.split(most, opposite)
+            haircut = self._haircut(account, instrument, most, -seen.equity)
             haircuts = deleveraging.split(haircut, sizes)
-            before = [self._assess(counterparty) for counterparty in counterparties]
             self._touch_all([account, *counterparties])
             if instruments.is_perpetual(instrument):
                 self._accrue_funding(instruments.underlying(instrument))
-            sign = -1 if size > 0 else 1
+            closed = 0
             for counterparty, units, cut in zip(counterparties, sizes, haircuts, strict=True):
-                self._close(account, counterparty, instrument, (sign * units, cut))
-            for counterparty, old in zip(counterparties, before, strict=True):
-                if deleveraging.hurts(old, self._assess(counterparty)):
-                    raise DeleveragingHurts(counterparty)
-            self._record(account, risk_model.health(seen))
+                if self._close(account, counterparty, instrument, (units, cut)):
+                    closed += units
+            self._record(account, seen)
         return closed
 
     def contribute(self, caller: int, amount_raw: int, arrived_raw: int | None = None) -> None:
@@ -189,9 +192,13 @@ class Liquidation(Settlement):
         """Status as last recorded."""
         return self._account(account).status
 
-    def insolvents(self) -> int:
-        """Return the number of accounts recorded insolvent."""
-        return self.state.insolvents
+    def pending_loss(self) -> int:
+        """Sum of all deficits recorded, USD, WAD."""
+        return self.state.pending_loss
+
+    def is_loss_pending(self) -> bool:
+        """Whether accounts recorded insolvent lack more than dust."""
+        return self.state.pending_loss > self.rules.auction.dust_margin
 
     def window_of(self, underlying: int) -> tuple[int, int]:
         """Units of forced volume counted at present, and units allowed, WAD; 0 for no limit."""
@@ -202,13 +209,13 @@ class Liquidation(Settlement):
     def auction_of(self, account: int) -> AuctionPreview:
         """Return what a bid would find at present."""
         stored, seen, rules = self._account(account), self._assess(account), self.rules.auction
-        elapsed = self._elapsed(account)
-        discount = self._discount(stored, elapsed)
+        elapsed = self._elapsed(account, seen)
+        discount = self._discount(stored, seen, elapsed)
         price = auction.price(seen, discount, rules)
         restore = largest = 0
         if auction.is_liquidatable(seen):
             restore = largest = auction.restoring_fraction(seen, price, rules)
-            if seen.equity >= 0:
+            if not auction.is_deep(seen):
                 largest = min([restore, *self._window_fractions(stored).values()])
         status = auction.status(risk_model.health(seen), stored.in_auction)
         return AuctionPreview(status, seen, elapsed, discount, price, restore, largest)
@@ -218,30 +225,39 @@ class Liquidation(Settlement):
     def _assess(self, account: int) -> Assessment:
         return risk_model.assess(self.portfolio(account), self.market)
 
-    def _elapsed(self, account: int) -> int:
-        """Seconds of active time that an account has been for sale; 0 if it is not."""
-        stored = self._account(account)
-        started_at = stored.auction_started_at
-        return auction.elapsed(started_at, self.active_time) if stored.in_auction else 0
+    def _elapsed(self, account: int, seen: Assessment) -> int:
+        """Seconds that the auction of an account has run, seen like this; 0 without one."""
+        stored, now = self._account(account), self.active_time
+        if not stored.in_auction:
+            return 0
+        return auction.elapsed(auction.recorded(stored.clock, seen, now), now)
 
-    def _discount(self, account: Account, elapsed: int) -> int:
+    def _is_for_sale(self, account: int, seen: Assessment) -> bool:
+        """Whether there is an auction, and it has not lapsed."""
+        elapsed = self._elapsed(account, seen)
+        lapsed = auction.has_lapsed(seen, elapsed, self.rules.auction)
+        return self._account(account).in_auction and not lapsed
+
+    def _discount(self, account: Account, seen: Assessment, elapsed: int) -> int:
         """Share of MM given away now."""
         if account.is_bare:
             return WAD
-        if self._is_dark(account):
+        if seen.equity >= 0 and self._is_dark(account):
             return self.rules.auction.opening_discount
         return auction.discount(elapsed, self.rules.auction)
 
     def _is_dark(self, account: Account) -> bool:
         """Whether nobody vouches for the price of something the account has a position in."""
         max_age = self.market.global_parameters.liquidation_max_age_seconds
-        underlyings = {slots.instrument(slot) >> 120 for slot in account.positions}
+        held = [slot for slot in account.positions if slots.size(slot)]
+        underlyings = {slots.instrument(slot) >> 120 for slot in held}
         times = [self._data.spot(underlying).timestamp for underlying in underlyings]
         return any(time == 0 or time + max_age < self.market.now for time in times)
 
-    def _end_auction(self, account: int, health: int) -> None:
+    def _end_auction(self, account: int, seen: Assessment | None) -> None:
+        """End an auction, the account being as it was seen; None after it was restored."""
         self._emit("AuctionEnded", account)
-        self._record(account, health, in_auction=False, auction_started_at=0)
+        self._set_status(account, seen, False, auction.Clock())
 
     def _pass_cash(self, payer: int, payee: int, amount: int) -> None:
         """Touch two accounts and move cash from one to the other."""
@@ -280,7 +296,7 @@ class Liquidation(Settlement):
         for underlying, volume in self._volumes(account).items():
             level, capacity = self.window_of(underlying)
             if capacity:
-                filled = windows.filled(level, volume, fraction)
+                filled = windows.filled(level, volume, fraction, capacity)
                 self.state.windows[underlying] = windows.Level(filled, self.active_time)
 
     # ---------------------------------------------------------------------------------------- bid
@@ -304,12 +320,13 @@ class Liquidation(Settlement):
             paid = self._pay_claim(account, offer, mul_down(-offer.price, fraction))
             payment = -paid.total
         self._fill_windows(self._account(account), fraction)
-        self._transfer(account, bidder, fraction, (payment, mul_up(wanted[1], fraction)))
+        limit = mul_up(clamp(wanted[1], -MAX_PRICE, MAX_PRICE), fraction)
+        self._transfer(account, bidder, fraction, (payment, limit))
         self._emit("SliceSold", account, bidder, fraction, payment, *paid)
         if fraction >= offer.restoring_fraction:
-            self._end_auction(account, Health.HEALTHY)
+            self._end_auction(account, None)
         else:
-            self._record(account, risk_model.health(offer.assessment))
+            self._record(account, offer.assessment)
         return fraction, payment
 
     def _transfer(self, account: int, bidder: int, fraction: int, price: tuple[int, int]) -> None:
@@ -364,6 +381,17 @@ class Liquidation(Settlement):
         self.state.fees += max(0, arrived - rest)
         return min(arrived, rest)
 
+    def _capital(self) -> int:
+        """What stands before the owners of cash, USD, WAD: protocol capital and the fund."""
+        fund = self.rules.insurance_fund
+        insured_raw = fund.total_assets() if fund else 0
+        return self.state.fees + to_wad_down(insured_raw, self.settlement_token.decimals)
+
+    def _require_no_run(self) -> None:
+        """Refuse that cash leaves while a pending loss exceeds what stands before its owners."""
+        if self.is_loss_pending() and self.state.pending_loss > self._capital():
+            raise PendingLoss(self.state.pending_loss)
+
     def _may_socialise(self, account: Account, elapsed: int) -> bool:
         rules = self.rules.auction
         is_time = auction.has_ended(elapsed, rules) or account.is_bare
@@ -374,10 +402,12 @@ class Liquidation(Settlement):
         s = self.state
         pools = sum(market.pnl_pool for market in s.markets.values())
         base = s.cash_held + s.total_debt - pools - s.fees - found
-        share = self.rules.auction.max_socialised_share
-        amount, s.supply_index = waterfall.socialise(rest, base, s.supply_index, share)
-        s.interest_pool -= amount
+        most, now = self.rules.auction.max_socialised_share, self.active_time
+        shares = waterfall.share_taken(s.socialised, most, now), most
+        amount, index, share = waterfall.socialise(rest, base, s.supply_index, shares)
         if amount:
+            s.supply_index, s.socialised = index, waterfall.Socialised(share, now)
+            s.interest_pool -= amount
             self._emit("LossSocialised", amount, s.supply_index)
         return amount
 
@@ -391,16 +421,11 @@ class Liquidation(Settlement):
         return size
 
     def _require_deleveraging_due(self, account: int, seen: Assessment) -> None:
-        rules, fund = self.rules.auction, self.rules.insurance_fund
-        insured_raw = fund.total_assets() if fund else 0
-        capital = self.state.fees + to_wad_down(insured_raw, self.settlement_token.decimals)
+        rules = self.rules.auction
         is_last_step = rules.last_step == LastStep.DELEVERAGE
-        for_sale = self._account(account).in_auction
-        is_time = for_sale and auction.has_ended(self._elapsed(account), rules)
-        is_insolvent = seen.equity < 0
-        if not (is_last_step and is_time and is_insolvent) or capital >= auction.most_wanted(
-            seen, rules
-        ):
+        is_time = auction.has_ended(self._elapsed(account, seen), rules)
+        is_uncovered = seen.equity < 0 and self._capital() < auction.most_wanted(seen, rules)
+        if not (is_last_step and is_time and is_uncovered):
             raise DeleveragingNotDue(account)
 
     def _opposite_sizes(
@@ -412,6 +437,7 @@ class Liquidation(Settlement):
         for counterparty in counterparties:
             if counterparty <= last or counterparty == account:
                 raise NotAscending(counterparty)
+            self._require_no_admission_owed(counterparty)
             held, _ = self.position_of(counterparty, instrument)
             if held * size >= 0:
                 raise NotOpposite(counterparty)
@@ -443,13 +469,35 @@ class Liquidation(Settlement):
 
     def _close(
         self, account: int, counterparty: int, instrument: int, terms: tuple[int, int]
-    ) -> None:
-        """Trade a signed size, which the account buys, at the fair price less a haircut."""
-        size, haircut = terms
-        price = self._fair_price(instrument)
-        self._exchange(account, instrument, size, (price, haircut))
-        self._exchange(counterparty, instrument, -size, (price, -haircut))
-        self._emit("Deleveraged", account, counterparty, instrument, size, price, haircut)
+    ) -> bool:
+        """Trade units at the fair price less a haircut, unless that hurts the counterparty."""
+        units, share = terms
+        saved, old = self.state.copy(), self._assess(counterparty)
+        size, _ = self.position_of(counterparty, instrument)
+        sign, price = (1 if size > 0 else -1), self._fair_price(instrument)
+        haircut = min(share, self._unpaid_profit(counterparty, instrument, units, price))
+        self._exchange(counterparty, instrument, -sign * units, (price, -haircut))
+        if deleveraging.hurts(old, self._assess(counterparty)):
+            self.state = saved
+            return False
+        self._exchange(account, instrument, sign * units, (price, haircut))
+        terms = sign * units, price, haircut
+        self._emit("Deleveraged", account, counterparty, instrument, *terms)
+        return True
+
+    def _unpaid_profit(self, counterparty: int, instrument: int, units: int, price: int) -> int:
+        """Profit of what is closed that nobody has paid in, USD, WAD."""
+        size, quote = self.position_of(counterparty, instrument)
+        if instruments.is_option(instrument):
+            return mul_down(units, price) if size > 0 else 0
+        value = mul_down(size, self._net_price(instrument, price)) + quote
+        return deleveraging.unpaid_profit(value, units, abs(size))
+
+    def _net_price(self, instrument: int, price: int) -> int:
+        """Price that a quote is changed by: of a perpetual, less its funding index."""
+        if not instruments.is_perpetual(instrument):
+            return price
+        return price - self.market_state(instruments.underlying(instrument)).funding_index
 
     def _exchange(self, account: int, instrument: int, size: int, terms: tuple[int, int]) -> None:
         """One side: buy a size at a price and receive some cash, both signed."""
@@ -458,9 +506,8 @@ class Liquidation(Settlement):
         held = list(stored.positions)
         place = slots.place(held, instrument)
         before = 0 if place is None else held[place]
-        if instruments.is_perpetual(instrument):
-            price -= self.market_state(instruments.underlying(instrument)).funding_index
-        slot, premium = slots.apply_trade(instrument, before, size, price)
+        net_price = self._net_price(instrument, price)
+        slot, premium = slots.apply_trade(instrument, before, size, net_price)
         change = abs(slots.size(slot)) - abs(slots.size(before))
         self._change_open_interest(instrument, change)
         if instruments.is_option(instrument):

@@ -21,7 +21,7 @@ DEFAULTS = AuctionParameters(
     reward_rate=2 * WAD // 100,
     reward_cap=500 * WAD,
     insolvency_bonus=WAD // 2,
-    last_step=LastStep.SOCIALISE,
+    last_step=LastStep.DELEVERAGE,
     max_socialised_share=WAD // 4,
     max_deleverage_share=WAD // 4,
 )

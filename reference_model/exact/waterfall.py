@@ -5,9 +5,11 @@ Source: specification, Liquidation, section 6.
 
 from typing import NamedTuple
 
-from reference_model.exact.fixed_point import mul_down
+from reference_model.exact.fixed_point import div_up, mul_down
+from reference_model.types import DAY
 
 LEAST_INDEX = 10**12
+WEEK = 7 * DAY
 
 
 class Payment(NamedTuple):
@@ -23,14 +25,28 @@ class Payment(NamedTuple):
         return sum(self)
 
 
+class Socialised(NamedTuple):
+    """Share of all cash taken of late, WAD, as of an active time, seconds."""
+
+    share: int = 0
+    updated_at: int = 0
+
+
 class Socialisation(NamedTuple):
-    """What all owners of cash pay, USD, and the supply index after it; WAD."""
+    """What all owners of cash pay, USD; the supply index and the share taken after it; WAD."""
 
     amount: int
     supply_index: int
+    share: int
 
 
-def socialise(rest: int, base: int, supply_index: int, max_share: int) -> Socialisation:
+def share_taken(stored: Socialised, max_share: int, active_time: int) -> int:
+    """Share of all cash that counts as taken at present, WAD: forgotten over a week."""
+    seconds = max(0, active_time - stored.updated_at)
+    return max(0, stored.share - max_share * seconds // WEEK)
+
+
+def socialise(rest: int, base: int, supply_index: int, shares: tuple[int, int]) -> Socialisation:
     """Take a loss from all cash in proportion.
 
     Parameters
@@ -41,10 +57,12 @@ def socialise(rest: int, base: int, supply_index: int, max_share: int) -> Social
         What all cash is owed, USD, WAD, signed.
     supply_index : int
         WAD.
-    max_share : int
-        Greatest share of `base` that may be taken, WAD.
+    shares : (int, int)
+        Share of `base` taken already, and the greatest that may be taken in all, WAD.
     """
+    taken, most = shares
     if base <= 0 or supply_index < LEAST_INDEX:
-        return Socialisation(0, supply_index)
-    amount = min(rest, mul_down(max_share, base))
-    return Socialisation(amount, supply_index * (base - amount) // base)
+        return Socialisation(0, supply_index, taken)
+    amount = min(rest, mul_down(max(0, most - taken), base))
+    index = supply_index * (base - amount) // base
+    return Socialisation(amount, index, taken + div_up(amount, base))

@@ -12,8 +12,6 @@ from reference_model.exact import position as slots
 from reference_model.exact.fixed_point import div_down, mul_up
 from reference_model.types import WAD, Window
 
-MAX_LEVEL = 2**96 - 1
-
 
 class Level(NamedTuple):
     """Units counted in a window at an active time, seconds; as stored."""
@@ -75,6 +73,6 @@ def fraction(volume: int, level: int, capacity: int) -> int:
     return min(WAD, div_down(max(0, capacity - level), volume))
 
 
-def filled(level: int, volume: int, fraction_: int) -> int:
-    """Level after a slice, Up; it saturates."""
-    return min(MAX_LEVEL, level + mul_up(volume, fraction_))
+def filled(level: int, volume: int, fraction_: int, capacity: int) -> int:
+    """Level after a slice, Up; at most the capacity, so that it is empty after one period."""
+    return min(capacity, level + mul_up(volume, fraction_))

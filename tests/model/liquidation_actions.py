@@ -23,7 +23,7 @@ from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError
-from reference_model.types import DAY, WAD, LastStep, Market, Portfolio, Window
+from reference_model.types import DAY, WAD, Health, LastStep, Market, Portfolio, Window
 
 UNLIMITED = 2**255 - 1
 
@@ -133,6 +133,9 @@ def _start_auction(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 
 def _bid(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     account, bidder = _fallen(choose, engine, cast), account_of(choose, cast)
+    for_sale = [a for a in cast.accounts if engine.account(a).in_auction]
+    if for_sale and choose.integer(0, 5):
+        account = choose.item(for_sale)
     if bidder == account and choose.integer(0, 9):
         bidder = next(a for a in cast.accounts if a != account)
     try:
@@ -141,12 +144,16 @@ def _bid(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     except ModelError:
         largest, price = WAD, 0
     fraction = choose.item((largest, largest, WAD, near(choose, largest), 2**128, 1))
-    limit = choose.item((price, price, UNLIMITED, price + 1, price - 1, price + WAD, -UNLIMITED))
+    exact = (price, price + 1, price - 1, price + WAD, -UNLIMITED)
+    limit = choose.item((*[UNLIMITED] * 5, 0, *exact))
     return Action("bid", (owner_of(choose, cast, bidder), account, bidder, fraction, limit))
 
 
 def _deleverage(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     account = _fallen(choose, engine, cast)
+    insolvent = [a for a in cast.accounts if engine.account(a).health == Health.INSOLVENT]
+    if insolvent and choose.integer(0, 5):
+        account = choose.item(insolvent)
     held = [slots.instrument(slot) for slot in engine.account(account).positions]
     instrument = choose.item([*held, *held, choose.item(cast.instruments)])
     size, _ = engine.position_of(account, instrument)

@@ -85,8 +85,39 @@ def test_the_discount_rises_fast_to_the_cusp_and_slowly_to_all(seconds, expected
 
 
 def test_a_clock_that_was_set_back_counts_no_time():
-    assert auction.elapsed(1_000, 999) == 0
-    assert auction.elapsed(1_000, 1_007) == 7
+    assert auction.elapsed(auction.Clock(1_000), 999) == 0
+    assert auction.elapsed(auction.Clock(1_000), 1_007) == 7
+
+
+SOUND, FALLEN, BROKE = (assessment(equity, 1_000, 1_250) for equity in (1_000, 999, -1))
+
+
+def test_the_clock_of_an_auction_stands_while_the_account_is_recovering():
+    clock = auction.started(FALLEN, 1_000)
+    clock = auction.recorded(clock, FALLEN, 1_100)
+    assert clock == (1_000, 0, False)
+    paused = auction.recorded(clock, SOUND, 1_200)
+    assert paused == auction.recorded(paused, SOUND, 1_300) == (1_000, 1_200, False)
+    assert auction.elapsed(paused, 5_000) == 200
+    fallen = auction.recorded(paused, FALLEN, 1_500)
+    assert fallen == (1_300, 0, False)
+    assert auction.elapsed(fallen, 1_500) == 200
+    assert auction.recorded(paused, FALLEN, 1_100) == (1_000, 0, False)
+
+
+def test_insolvency_starts_the_clock_again_once():
+    assert auction.started(BROKE, 1_000) == (1_000, 0, True)
+    clock = auction.recorded(auction.started(FALLEN, 1_000), BROKE, 1_400)
+    assert clock == (1_400, 0, True)
+    assert auction.recorded(clock, BROKE, 1_900) == clock
+    paused = auction.recorded(clock, SOUND, 2_000)
+    assert auction.recorded(paused, BROKE, 2_100) == (1_500, 0, True)
+
+
+def test_an_auction_of_a_solvent_account_lapses():
+    assert not auction.has_lapsed(FALLEN, 7_799, RULES)
+    assert auction.has_lapsed(FALLEN, 7_800, RULES)
+    assert not auction.has_lapsed(BROKE, 7_800, RULES)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +138,9 @@ def test_a_sound_portfolio_never_costs_less_than_nothing(equity, discount, expec
 
 @pytest.mark.parametrize(
     ("equity", "margin", "expected"),
-    [(900, 1_000, 20), (90_000, 100_000, 500), (7, 1_000, 7), (-1, 1_000, 0)],
+    [(900, 1_000, 20), (90_000, 100_000, 500), (500, 1_000, 20), (499, 1_000, 0), (-1, 1_000, 0)],
 )
-def test_the_reward_is_within_equity_rate_and_cap(equity, margin, expected):
+def test_the_reward_is_within_rate_and_cap_while_half_the_margin_is_there(equity, margin, expected):
     seen = assessment(equity * WAD, margin * WAD, margin * WAD)
     assert auction.reward(seen, RULES) == expected * WAD
 
@@ -155,12 +186,14 @@ def test_owner_and_bidder_of_a_sound_account_gain_nothing_together(seen, seconds
 
 def test_an_auction_ends_restored_or_sound_and_run_out():
     sound = assessment(1_000 * WAD, 1_000 * WAD, 1_250 * WAD)
-    assert not auction.may_end(sound, 7_799, RULES)
-    assert auction.may_end(sound, 7_800, RULES)
-    assert not auction.may_end(sound._replace(equity=1_000 * WAD - 1), 7_800, RULES)
+    clock = auction.Clock(1_000, 1_200)
+    assert not auction.may_end(sound, clock, 8_799, RULES)
+    assert auction.may_end(sound, clock, 8_800, RULES)
+    assert not auction.may_end(sound._replace(equity=1_000 * WAD - 1), clock, 8_800, RULES)
     restored = sound._replace(initial_equity=1_375 * WAD)
-    assert auction.may_end(restored, 0, RULES)
-    assert not auction.may_end(restored._replace(initial_equity=1_375 * WAD - 1), 0, RULES)
+    assert auction.may_end(restored, clock, 1_000, RULES)
+    almost = restored._replace(initial_equity=1_375 * WAD - 1)
+    assert not auction.may_end(almost, clock, 1_000, RULES)
 
 
 @pytest.mark.parametrize(("x", "expected"), [(7, 3), (-7, -3), (0, 0), (1, 0)])
@@ -231,7 +264,8 @@ def test_a_window_leaks_its_capacity_in_its_period():
     assert limits.level_at(stored, window, 999) == 100 * WAD
     assert limits.fraction(7_200 * WAD, 0, 3_600 * WAD) == WAD // 2
     assert limits.fraction(WAD, 5, 4) == 0
-    assert limits.filled(limits.MAX_LEVEL, 1, 1) == limits.MAX_LEVEL
+    assert limits.filled(3, 4, WAD, 6) == 6
+    assert limits.filled(3, 4, WAD // 2 + 1, 7) == 6
 
 
 @given(
@@ -246,7 +280,7 @@ def test_forced_volume_in_any_time_is_bounded(capacity, period, bids):
         level = limits.level_at(stored, window, now)
         fraction = min(wanted, limits.fraction(volume, level, capacity))
         if fraction:
-            stored = limits.Level(limits.filled(level, volume, fraction), now)
+            stored = limits.Level(limits.filled(level, volume, fraction, capacity), now)
             assert stored.level <= capacity
             sold.append((now, volume * fraction))
     for i, (start, _) in enumerate(sold):
@@ -257,18 +291,33 @@ def test_forced_volume_in_any_time_is_bounded(capacity, period, bids):
             assert forced * period <= (capacity * (period + interval) + period) * WAD
 
 
-@given(st.integers(0, 10**30), st.integers(0, 10**30), st.integers(10**12, 2**88), fractions)
-def test_socialising_takes_no_more_than_a_share_and_at_least_the_loss(rest, base, index, share):
-    assume(base > 0)
-    loss = waterfall.socialise(rest, base, index, share // 2)
-    assert loss.amount == min(rest, mul_down(share // 2, base))
+@given(
+    st.integers(0, 10**30),
+    st.integers(1, 10**30),
+    st.integers(10**12, 2**88),
+    st.integers(0, WAD // 2),
+    st.integers(0, WAD),
+)
+def test_socialising_takes_at_least_the_loss_and_no_more_than_a_share(
+    rest, base, index, most, taken
+):
+    loss = waterfall.socialise(rest, base, index, (taken, most))
+    assert loss.amount == min(rest, mul_down(max(0, most - taken), base))
+    assert taken <= loss.share <= max(taken, most)
     kept = base * loss.supply_index // index
     assert 0 <= base - loss.amount - kept <= base // index + 1
 
 
 @pytest.mark.parametrize(("base", "index"), [(0, WAD), (-5, WAD), (10**20, 10**12 - 1)])
 def test_nothing_is_socialised_where_there_is_nothing(base, index):
-    assert waterfall.socialise(WAD, base, index, WAD // 2) == (0, index)
+    assert waterfall.socialise(WAD, base, index, (7, WAD // 2)) == (0, index, 7)
+
+
+def test_what_was_taken_is_forgotten_in_a_week():
+    stored, week = waterfall.Socialised(WAD // 8, 1_000), 604_800
+    assert waterfall.share_taken(stored, WAD // 4, 999) == WAD // 8
+    assert waterfall.share_taken(stored, WAD // 4, 1_000 + week // 4) == WAD // 16
+    assert waterfall.share_taken(stored, WAD // 4, 1_000 + week // 2) == 0
 
 
 @given(st.integers(0, 10**30), st.lists(st.integers(0, 10**27), min_size=1, max_size=20))
@@ -293,6 +342,11 @@ def test_the_last_position_closed_takes_the_whole_deficit(deficit, size, part, i
     taken = deleveraging.haircut(deficit, closed, size, index, others)
     assert 0 <= taken <= deficit
     assert deleveraging.haircut(deficit, size, size, index, 0) == deficit
+
+
+def test_only_profit_never_paid_in_is_given():
+    assert deleveraging.unpaid_profit(100, 1, 3) == 33
+    assert deleveraging.unpaid_profit(-100, 3, 3) == 0
 
 
 def test_a_counterparty_is_hurt_by_more_requirement_alone_or_for_its_equity():
