@@ -79,12 +79,14 @@ def has_lapsed(assessment: Assessment, elapsed_seconds: int, p: AuctionParameter
     return assessment.equity >= 0 and has_ended(elapsed_seconds, p)
 
 
-def may_end(assessment: Assessment, clock: Clock, active_time: int, p: AuctionParameters) -> bool:
-    """Whether an auction may end without a bid: restored with a buffer, or sound for long."""
+def may_end(assessment: Assessment, age_seconds: int, p: AuctionParameters) -> bool:
+    """Whether an auction may end without a bid: restored with a buffer, or sound for long.
+
+    Its age counts the time for which it was paused, too.
+    """
     if assessment.initial_equity >= buffered(assessment, p):
         return True
-    age = max(0, active_time - clock.started_at)
-    return not is_liquidatable(assessment) and has_ended(age, p)
+    return not is_liquidatable(assessment) and has_ended(age_seconds, p)
 
 
 def buffered(assessment: Assessment, p: AuctionParameters) -> int:
@@ -134,16 +136,23 @@ def restoring_fraction(assessment: Assessment, price_: int, p: AuctionParameters
     Parameters
     ----------
     assessment : Assessment
-        Of an account below maintenance margin.
+        At or above maintenance margin nothing is for sale.
     price_ : int
         Of the whole portfolio, USD, WAD, signed.
     p : AuctionParameters
     """
+    if not is_liquidatable(assessment):
+        return 0
     if price_ <= 0:
         return WAD
     needed = buffered(assessment, p) - assessment.initial_equity
     restore = min(WAD, div_up(needed, needed + price_))
     return WAD if leaves_dust(assessment, restore, p) else restore
+
+
+def largest_fraction(assessment: Assessment, restore: int, window: int) -> int:
+    """Largest slice for sale, WAD: windows may cost equity, never solvency."""
+    return restore if is_deep(assessment) else min(restore, window)
 
 
 def leaves_dust(assessment: Assessment, fraction: int, p: AuctionParameters) -> bool:

@@ -25,7 +25,14 @@ from reference_model.exact.errors import (
     WindowExhausted,
     ZeroAmount,
 )
-from reference_model.exact.fixed_point import clamp, mul_down, mul_up, to_raw_up, to_wad_down
+from reference_model.exact.fixed_point import (
+    clamp,
+    div_up,
+    mul_down,
+    mul_up,
+    to_raw_up,
+    to_wad_down,
+)
 from reference_model.exact.ledger import CASH, Account, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
@@ -58,7 +65,8 @@ class Liquidation(Settlement):
             require_valid(account)
             self._require_no_admission_owed(account)
             seen, stored = self._assess(account), self._account(account)
-            may_end = auction.may_end(seen, stored.clock, self.active_time, self.rules.auction)
+            age = self._since(stored.clock.started_at)
+            may_end = auction.may_end(seen, age, self.rules.auction)
             if stored.in_auction and may_end:
                 self._end_auction(account, seen)
             else:
@@ -212,11 +220,9 @@ class Liquidation(Settlement):
         elapsed = self._elapsed(account, seen)
         discount = self._discount(stored, seen, elapsed)
         price = auction.price(seen, discount, rules)
-        restore = largest = 0
-        if auction.is_liquidatable(seen):
-            restore = largest = auction.restoring_fraction(seen, price, rules)
-            if not auction.is_deep(seen):
-                largest = min([restore, *self._window_fractions(stored).values()])
+        restore = auction.restoring_fraction(seen, price, rules)
+        window = min(self._window_fractions(stored).values(), default=WAD)
+        largest = auction.largest_fraction(seen, restore, window)
         status = auction.status(risk_model.health(seen), stored.in_auction)
         return AuctionPreview(status, seen, elapsed, discount, price, restore, largest)
 
@@ -224,6 +230,10 @@ class Liquidation(Settlement):
 
     def _assess(self, account: int) -> Assessment:
         return risk_model.assess(self.portfolio(account), self.market)
+
+    def _since(self, active_time: int) -> int:
+        """Seconds of active time since a moment; the clock may have been set back."""
+        return max(0, self.active_time - active_time)
 
     def _elapsed(self, account: int, seen: Assessment) -> int:
         """Seconds that the auction of an account has run, seen like this; 0 without one."""
@@ -402,11 +412,15 @@ class Liquidation(Settlement):
         s = self.state
         pools = sum(market.pnl_pool for market in s.markets.values())
         base = s.cash_held + s.total_debt - pools - s.fees - found
-        most, now = self.rules.auction.max_socialised_share, self.active_time
-        shares = waterfall.share_taken(s.socialised, most, now), most
-        amount, index, share = waterfall.socialise(rest, base, s.supply_index, shares)
+        most, seconds = (
+            self.rules.auction.max_socialised_share,
+            self._since(s.socialised.updated_at),
+        )
+        taken = waterfall.share_taken(s.socialised.share, seconds, most)
+        amount, index = waterfall.socialise(rest, base, s.supply_index, max(0, most - taken))
         if amount:
-            s.supply_index, s.socialised = index, waterfall.Socialised(share, now)
+            share = taken + div_up(amount, base)
+            s.supply_index, s.socialised = index, waterfall.Socialised(share, self.active_time)
             s.interest_pool -= amount
             self._emit("LossSocialised", amount, s.supply_index)
         return amount

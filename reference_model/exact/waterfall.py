@@ -5,7 +5,7 @@ Source: specification, Liquidation, section 6.
 
 from typing import NamedTuple
 
-from reference_model.exact.fixed_point import div_up, mul_down
+from reference_model.exact.fixed_point import mul_down
 from reference_model.types import DAY
 
 LEAST_INDEX = 10**12
@@ -33,20 +33,18 @@ class Socialised(NamedTuple):
 
 
 class Socialisation(NamedTuple):
-    """What all owners of cash pay, USD; the supply index and the share taken after it; WAD."""
+    """What all owners of cash pay, USD, and the supply index after it; WAD."""
 
     amount: int
     supply_index: int
-    share: int
 
 
-def share_taken(stored: Socialised, max_share: int, active_time: int) -> int:
-    """Share of all cash that counts as taken at present, WAD: forgotten over a week."""
-    seconds = max(0, active_time - stored.updated_at)
-    return max(0, stored.share - max_share * seconds // WEEK)
+def share_taken(share: int, seconds: int, max_share: int) -> int:
+    """Share of all cash that still counts as taken after some time, WAD: none after a week."""
+    return max(0, share - max_share * seconds // WEEK)
 
 
-def socialise(rest: int, base: int, supply_index: int, shares: tuple[int, int]) -> Socialisation:
+def socialise(rest: int, base: int, supply_index: int, max_share: int) -> Socialisation:
     """Take a loss from all cash in proportion.
 
     Parameters
@@ -57,12 +55,10 @@ def socialise(rest: int, base: int, supply_index: int, shares: tuple[int, int]) 
         What all cash is owed, USD, WAD, signed.
     supply_index : int
         WAD.
-    shares : (int, int)
-        Share of `base` taken already, and the greatest that may be taken in all, WAD.
+    max_share : int
+        Greatest share of `base` that may be taken, WAD.
     """
-    taken, most = shares
     if base <= 0 or supply_index < LEAST_INDEX:
-        return Socialisation(0, supply_index, taken)
-    amount = min(rest, mul_down(max(0, most - taken), base))
-    index = supply_index * (base - amount) // base
-    return Socialisation(amount, index, taken + div_up(amount, base))
+        return Socialisation(0, supply_index)
+    amount = min(rest, mul_down(max_share, base))
+    return Socialisation(amount, supply_index * (base - amount) // base)

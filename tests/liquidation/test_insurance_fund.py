@@ -94,7 +94,6 @@ class Walk:
         self.engine = SimpleNamespace(
             address=int(world.engine.address, 16),
             active_time=0,
-            insolvents=lambda: self.is_loss_pending,
             is_loss_pending=lambda: self.is_loss_pending,
         )
         self.model = model.InsuranceFund(self.engine, COOLDOWN, EXIT_WINDOW)

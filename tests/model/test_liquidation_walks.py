@@ -172,7 +172,7 @@ TWINS = {
     "socialising that takes from nobody": (
         waterfall,
         "socialise",
-        lambda rest, base, index, shares: waterfall.Socialisation(rest, index, 0),
+        lambda rest, base, index, share: waterfall.Socialisation(rest, index),
     ),
     "the fund before protocol capital": (
         liquidation.Liquidation,
