@@ -24,7 +24,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     /// @dev Shares that may leave, and when (active time).
     struct Request {
         uint256 shares;
-        uint40 from;
+        uint40 start;
         uint40 until;
     }
 
@@ -76,20 +76,20 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     function requestExit(uint256 shares) external {
         uint256 balance = balanceOf(msg.sender);
         if (shares > balance) revert InsufficientShares(shares, balance);
-        uint256 from = clock.activeTime() + cooldownSeconds;
-        uint256 until = from + exitWindowSeconds;
-        _requests[msg.sender] = Request(shares, uint40(from), uint40(until));
-        emit ExitRequested(msg.sender, shares, from, until);
+        uint256 start = clock.activeTime() + cooldownSeconds;
+        uint256 until = start + exitWindowSeconds;
+        _requests[msg.sender] = Request(shares, uint40(start), uint40(until));
+        emit ExitRequested(msg.sender, shares, start, until);
     }
 
     /// @inheritdoc IInsuranceFund
     function exitRequest(address owner)
         external
         view
-        returns (uint256 shares, uint256 from, uint256 until)
+        returns (uint256 shares, uint256 start, uint256 until)
     {
         Request memory request = _requests[owner];
-        return (request.shares, request.from, request.until);
+        return (request.shares, request.start, request.until);
     }
 
     /// @notice Shares that may leave now. (What `maxWithdraw` says follows from it.)
@@ -98,7 +98,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
         Request memory request = _requests[owner];
         if (request.shares == 0 || engine.isLossPending()) return 0;
         uint256 time = clock.activeTime();
-        return time >= request.from && time <= request.until ? request.shares : 0;
+        return time >= request.start && time <= request.until ? request.shares : 0;
     }
 
     function _withdraw(

@@ -16,9 +16,9 @@ interface IInsuranceFund is IERC4626 {
     /// @notice A staker asked to leave.
     /// @param owner Whose shares.
     /// @param shares Shares that may leave; 0 cancels an earlier request.
-    /// @param from Active time from which they may.
+    /// @param start Active time from which they may.
     /// @param until Active time up to which they may.
-    event ExitRequested(address indexed owner, uint256 shares, uint256 from, uint256 until);
+    event ExitRequested(address indexed owner, uint256 shares, uint256 start, uint256 until);
 
     /// @notice The fund paid for an insolvent account.
     /// @param paidRaw Tokens.
@@ -36,12 +36,12 @@ interface IInsuranceFund is IERC4626 {
     /// @notice Request of an owner.
     /// @param owner Whose.
     /// @return shares Shares not yet redeemed.
-    /// @return from Active time from which they may leave.
+    /// @return start Active time from which they may leave.
     /// @return until Active time up to which they may.
     function exitRequest(address owner)
         external
         view
-        returns (uint256 shares, uint256 from, uint256 until);
+        returns (uint256 shares, uint256 start, uint256 until);
 
     /// @notice Active time between a request and the exit.
     function cooldownSeconds() external view returns (uint256);
