@@ -20,8 +20,8 @@ RANGES = [
     ("maxSocialisedShare", 0, WAD // 2),
     ("maxDeleverageShare", WAD // 100, WAD),
 ]
-FIELDS = """openingDiscount cuspDiscount fastSeconds slowSeconds buffer dustMargin rewardRate rewardCap
-insolvencyBonus lastStep maxSocialisedShare maxDeleverageShare""".split()
+FIELDS = """openingDiscount cuspDiscount fastSeconds slowSeconds buffer dustMargin rewardRate
+rewardCap insolvencyBonus lastStep maxSocialisedShare maxDeleverageShare""".split()
 RULES = dict(zip(FIELDS, DEFAULTS, strict=True))
 NO_WINDOW = (0, 0)
 
@@ -45,9 +45,7 @@ def test_rules_given_at_deployment_are_in_force(rules):
 
 def test_rules_are_checked_at_deployment_too(project, actors, governance):
     with reverts_with(OUT, name=name32("fastSeconds"), value=0, min=1, max=DAY):
-        actors.admin.deploy(
-            project.LiquidationParameters, governance, RULES | {"fastSeconds": 0}
-        )
+        actors.admin.deploy(project.LiquidationParameters, governance, RULES | {"fastSeconds": 0})
 
 
 def test_rules_stay_within_their_ranges(rules, outcomes):
