@@ -136,18 +136,12 @@ def test_discount_reward_and_end_agree_with_the_model(harness, rng):
     assert harness.disagreements("hasRunOut", auction.has_ended, cases) == []
 
     cases = [(assessment(rng), rules(rng)) for _ in range(COUNT)]
-    assert harness.disagreements("reward", reward, cases) == []
-    assert 0 < sum(reward(*case) > 0 for case in cases) < COUNT
+    assert harness.disagreements("reward", auction.reward, cases) == []
+    assert 0 < sum(auction.reward(*case) > 0 for case in cases) < COUNT
 
     cases = [(a, elapsed(rng, p), p) for a, p in cases]
     assert harness.disagreements("hasRecovered", auction.may_end, cases) == []
     assert 0 < sum(auction.may_end(*case) for case in cases) < COUNT
-
-
-def reward(a, p):
-    """Return the reward for starting: none that could make the account insolvent."""
-    share = fixed_point.mul_down(p.reward_rate, a.maintenance_margin)
-    return 0 if 2 * a.equity < a.maintenance_margin else min(p.reward_cap, share)
 
 
 def test_price_of_the_whole_agrees_with_the_model(harness, rng):
@@ -189,16 +183,14 @@ def test_nothing_is_for_sale_at_or_above_maintenance_margin(harness, rng):
         a, p = assessment(rng), rules(rng)
         sound = a._replace(equity=a.maintenance_margin + rng.choice((0, 1, wide(rng, 2**100))))
         cases.append((sound, auction.price(sound, wide(rng, WAD), p), p))
+    assert all(auction.restoring_fraction(*case) == 0 for case in cases)
     assert harness.disagreements("restoringFraction", lambda *_: 0, cases) == []
 
 
 def test_windows_bind_nobody_whose_solvency_they_could_cost(harness, rng):
     cases = [(assessment(rng), wide(rng, WAD), wide(rng, WAD)) for _ in range(COUNT)]
-
-    def largest(a, restoring, window):
-        return restoring if 2 * a.equity < a.maintenance_margin else min(restoring, window)
-
-    assert harness.disagreements("largestFraction", largest, cases) == []
+    assert harness.disagreements("largestFraction", auction.largest_fraction, cases) == []
+    assert 0 < sum(auction.is_deep(a) for a, *_ in cases) < COUNT
 
 
 def test_price_of_a_slice_rounds_against_the_bidder(harness, rng):
@@ -288,7 +280,7 @@ def test_room_and_filling_agree_with_the_model(harness, rng):
     assert harness.disagreements("fractionFor", fraction, cases) == []
 
     def filled(capacity, level, volume, sold):
-        return min(capacity, level + fixed_point.mul_up(volume, sold))
+        return windows.filled(level, volume, sold, capacity)
 
     cases = [(*case, wide(rng, WAD)) for case in cases]
     assert harness.disagreements("filled", filled, cases) == []
@@ -438,11 +430,7 @@ def test_socialised_share_is_forgotten_within_a_week(harness, rng):
         (wide(rng, WAD // 2), rng.choice((604_800, wide(rng, 2**40))), wide(rng, WAD // 2))
         for _ in range(COUNT)
     ]
-
-    def share_after(share, seconds, most):
-        return max(0, share - most * seconds // 604_800)
-
-    assert harness.disagreements("shareAfter", share_after, cases) == []
+    assert harness.disagreements("shareAfter", waterfall.share_taken, cases) == []
 
 
 # Deleveraging ---------------------------------------------------------------------------------
@@ -471,11 +459,7 @@ def test_only_unpaid_profit_is_taken(harness, rng):
     for _ in range(COUNT):
         size = wide(rng, 2**95 - 1, 1)
         cases.append((rng.choice((-1, 1)) * wide(rng, 2**140), wide(rng, size), size))
-
-    def profit(value, closed, size):
-        return max(0, value) * closed // size
-
-    assert harness.disagreements("unpaidProfit", profit, cases) == []
+    assert harness.disagreements("unpaidProfit", deleveraging.unpaid_profit, cases) == []
 
 
 def test_splits_agree_with_the_model_and_add_up(ask, rng):
