@@ -41,6 +41,7 @@ ROLE_FUNCTIONS = {
             "setInterestParameters",
             "setSequencerFeed",
         ),
+        "LiquidationParameters": ("setAuctionParameters", "setWindow", "setInsuranceFund"),
         "VolatilityEstimator": ("addUnderlying", "setEstimator"),
         "OracleHub": ("setFeed", "setSurface", "settleUncovered"),
         "SignedReports": ("setSigners",),
