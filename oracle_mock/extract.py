@@ -102,6 +102,7 @@ EXTRACTS: dict[str, tuple[Cut, ...]] = {
     "bars_1h_2023-03.csv.gz": tuple(
         _hours(asset, "2023-03-10T12", "2023-03-14") for asset in ("BTC", "ETH")
     ),
+    "bars_1h_2025-03.csv.gz": (_hours("ETH", "2025-03-12", "2025-03-13"),),
     "bars_1h_2025-10.csv.gz": tuple(
         _hours(asset, "2025-10-10T12", "2025-10-11T12") for asset in ("BTC", "ETH")
     ),

@@ -1,0 +1,371 @@
+"""Attacks on the rules of liquidation, each a sequence that took something from somebody once.
+
+They were found against drafts of the specification, on the exact model; what each took is said
+where it is tried. Parameters are those of `scripts/deploy.yaml` unless a test says otherwise.
+"""
+
+import pytest
+from model.incident_world import FOREVER, KEEPER, USD, Scene, listing
+
+from oracle_mock.market import to_wad
+from reference_model.exact import instrument
+from reference_model.exact.errors import (
+    AdmissionPending,
+    ModelError,
+    NoAuction,
+    PendingLoss,
+)
+from reference_model.exact.exchange import Order
+from reference_model.types import WAD, AccountStatus, Health, LastStep, Window
+
+BTC, ETH, THIN = 1, 2, 3
+MILLION = 10**6
+VICTIM, OTHER = 0x1C << 8, 0x0E << 8
+TWIN, OPPOSITE = 0xBAD << 8, 0xBAD << 8 | 1
+LENDERS = [0x41 + n << 8 for n in range(4)]
+WIDE = {"oi_lower": 1e9, "oi_upper": 2e9, "open_interest_cap": 1e9, "concentration_rate": 0}
+BTC_PRICE, ETH_PRICE, THIN_PRICE = 100_000.0, 2_000.0, 1.0
+
+
+def scene(staked=0, **rules):
+    """Two deep markets and a thin one, and lenders."""
+    markets = {
+        BTC: listing("BTC", **WIDE),
+        ETH: listing("ETH", **WIDE),
+        THIN: listing("SOL", **WIDE),
+    }
+    prices = {BTC: BTC_PRICE, ETH: ETH_PRICE, THIN: THIN_PRICE}
+    opened = Scene(markets, prices, staked=staked, **rules)
+    for account in (*LENDERS, KEEPER, OTHER):
+        opened.deposit(account, MILLION if account in LENDERS else 10 * MILLION)
+    return opened
+
+
+def leveraged(scene, account, counterparty, size=1_000.0):
+    """Open a long of ETH whose owner has taken out all he may."""
+    for each in (account, counterparty):
+        scene.deposit(each, size * scene.prices[ETH] * 0.25)
+    scene.trade(account, counterparty, ETH, size)
+    return scene.withdraw_most(account)
+
+
+def fall_below(scene, account, share):
+    """Let ETH fall, a little at a time, until equity is below this share of MM."""
+    while scene.assess(account).equity >= share * scene.assess(account).maintenance_margin:
+        scene.move(1, {ETH: scene.prices[ETH] * 0.999})
+
+
+# --- sold in the middle of a batch ---------------------------------------------------------------
+
+
+def test_attack_sold_before_it_is_admitted():
+    """Withdraw what is not there and be sold as insolvent in the same batch: took fund and cash.
+
+    The end of the batch found an empty account and admitted it; the bidder, the same owner, had
+    been paid the whole debt.
+    """
+    s = scene(staked=MILLION)
+    s.engine.set_operator(OPPOSITE >> 8, TWIN >> 8, 3)
+
+    def attack():
+        s.engine.withdraw(TWIN >> 8, TWIN, 0, 2 * MILLION * USD)
+        s.engine.start_auction(TWIN, OPPOSITE)
+        s.engine.bid(TWIN >> 8, TWIN, OPPOSITE, WAD, 0)
+
+    before = s.engine.state.copy()
+    with pytest.raises(AdmissionPending):
+        s.engine.batch([attack])
+    assert s.engine.state == before and s.fund.total_assets() == MILLION * USD
+
+
+@pytest.mark.parametrize("act", ["update_status", "start_auction"])
+def test_attack_trade_at_an_absurd_price_and_be_sold(act):
+    """Buy from oneself at a thousand times the price: the deficit was whatever one liked."""
+    s = scene(staked=MILLION)
+    perpetual, size = instrument.perpetual(ETH), WAD
+
+    def attack():
+        price = to_wad(1_000 * ETH_PRICE)
+        maker = Order(OPPOSITE, TWIN >> 8, perpetual, -size, price, FOREVER, 1, False)
+        taker = Order(TWIN, TWIN >> 8, perpetual, size, price, FOREVER, 1, False)
+        s.engine.match_orders(maker, True, taker, True, size)
+        arguments = (TWIN,) if act == "update_status" else (TWIN, KEEPER)
+        getattr(s.engine, act)(*arguments)
+
+    for account in (TWIN, OPPOSITE):
+        s.deposit(account, 10_000)
+    with pytest.raises(AdmissionPending):
+        s.engine.batch([attack])
+
+
+def test_attack_top_up_and_end_the_auction_in_one_batch_is_no_attack():
+    """A deposit owes no admission: an owner may rescue the account at once."""
+    s = scene()
+    leveraged(s, VICTIM, OTHER)
+    fall_below(s, VICTIM, 1)
+    s.engine.start_auction(VICTIM, KEEPER)
+    s.engine.batch([lambda: s.deposit(VICTIM, MILLION), lambda: s.engine.update_status(VICTIM)])
+    assert s.engine.status_of(VICTIM) == AccountStatus.HEALTHY
+
+
+# --- the insurance fund --------------------------------------------------------------------------
+
+
+def test_attack_one_stake_waits_in_many_accounts():
+    """Hand the shares on, one request in each account: some exit was open at any time."""
+    s, stakers = scene(), [0x60 + n for n in range(8)]
+    s.fund.deposit(stakers[0], MILLION * USD, stakers[0])
+    shares = s.fund.balance_of(stakers[0])
+    for staker, following in zip(stakers, [*stakers[1:], stakers[0]], strict=True):
+        s.fund.request_exit(staker, shares)
+        s.fund.transfer(staker, following, shares)
+        s.move(s.fund.exit_window_seconds, {})
+    holder = stakers[0]
+    for staker in stakers:
+        if staker != holder:
+            s.fund.transfer(holder, staker, shares)
+        holder = staker
+        request = s.fund.exit_request(staker)
+        assert request.start <= s.engine.active_time <= request.until, "its time has come"
+        assert s.fund.max_redeem(staker) == 0
+        s.move(s.fund.exit_window_seconds, {})
+
+
+def test_attack_dust_locks_nobody_in():
+    """Accounts that lack a tenth of a cent kept every staker and all fees, for the price of gas."""
+    s = scene()
+    staker = 0x60
+    s.fund.deposit(staker, MILLION * USD, staker)
+    s.fund.request_exit(staker, s.fund.balance_of(staker))
+    dust = [0x1000 + n << 8 for n in range(5)]
+    for account in dust:
+        s.deposit(account, 1e-3, 1)
+        s.withdraw_most(account)
+    s.move(s.fund.cooldown_seconds, {ETH: ETH_PRICE / 2})
+    for account in dust:
+        assert s.engine.update_status(account) == AccountStatus.INSOLVENT
+    assert s.engine.pending_loss() > 0
+    s.fund.redeem(staker, s.fund.balance_of(staker), staker)
+    assert s.withdraw_most(LENDERS[0]) >= MILLION
+
+
+def test_attack_a_loss_that_matters_does_lock():
+    """The twin of the above: beyond the dust the door is closed until somebody has paid."""
+    s = scene(staked=MILLION)
+    leveraged(s, VICTIM, OTHER)
+    s.move(1, {ETH: ETH_PRICE * 0.7})
+    assert s.engine.update_status(VICTIM) == AccountStatus.INSOLVENT
+    assert s.engine.is_loss_pending()
+    assert s.withdraw_most(LENDERS[0]) >= MILLION, "the fund stands before the lenders"
+    s.fund.state.assets_raw = 0
+    with pytest.raises(PendingLoss):
+        s.engine.withdraw(LENDERS[1] >> 8, LENDERS[1], 0, 1)
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+def test_attack_a_thin_market_shelters_no_big_book():
+    """Hold much of a market with a small window: the whole book was for sale by a thousandth.
+
+    It stayed so until it was insolvent, and the fund paid the owner's other account.
+    """
+    s = scene(staked=MILLION)
+    s.rules.set_window(THIN, Window(100 * WAD, 3_600))
+    s.deposit(VICTIM, 100_000)
+    s.trade(VICTIM, OTHER, THIN, 100_000)
+    leveraged(s, VICTIM, OTHER)
+    fall_below(s, VICTIM, 1)
+    s.engine.start_auction(VICTIM, OTHER)
+    sheltered = s.engine.auction_of(VICTIM)
+    assert sheltered.largest_fraction < sheltered.restoring_fraction / 100
+    fall_below(s, VICTIM, 0.5)
+    bare = s.engine.auction_of(VICTIM)
+    assert bare.largest_fraction == bare.restoring_fraction
+    s.engine.bid(KEEPER >> 8, VICTIM, KEEPER, WAD, bare.price)
+    assert s.engine.account(VICTIM).health == Health.HEALTHY
+    assert s.paid_by_waterfall() == (0, 0, 0)
+
+
+def test_attack_no_sale_fills_a_window_for_more_than_a_period():
+    """One sale of forty times the capacity kept a market closed for forty periods."""
+    s, period = scene(staked=10 * MILLION), 3_600
+    s.rules.set_window(ETH, Window(25 * WAD, period))
+    leveraged(s, VICTIM, OTHER)
+    leveraged(s, TWIN, OTHER, size=10)
+    s.move(1, {ETH: ETH_PRICE * 0.7})
+    s.engine.start_auction(VICTIM, OTHER)
+    s.engine.bid(KEEPER >> 8, VICTIM, KEEPER, WAD, 0)
+    level, capacity = s.engine.window_of(ETH)
+    assert level == capacity
+    s.move(1, {ETH: ETH_PRICE})
+    fall_below(s, TWIN, 0.8)
+    s.engine.start_auction(TWIN, OTHER)
+    offer = s.engine.auction_of(TWIN)
+    assert offer.largest_fraction < offer.restoring_fraction
+    s.move(period, {})
+    offer = s.engine.auction_of(TWIN)
+    assert offer.largest_fraction == offer.restoring_fraction
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+def recovering(s):
+    """Start an auction of an account that comes back above MM, but not to the buffer."""
+    leveraged(s, VICTIM, OTHER)
+    fall_below(s, VICTIM, 1)
+    s.engine.start_auction(VICTIM, KEEPER)
+    s.move(60, {ETH: s.prices[ETH] * 1.01})
+    seen = s.assess(VICTIM)
+    assert seen.maintenance_margin < seen.equity < seen.initial_margin
+
+
+def test_attack_a_forgotten_auction_sells_nobody_for_nothing():
+    """An auction nobody ended ran on for days: a dip of a cent, and all went for nothing."""
+    s = scene()
+    recovering(s)
+    s.move(3 * 86_400, {})
+    fall_below(s, VICTIM, 1)
+    with pytest.raises(NoAuction):
+        s.engine.bid(KEEPER >> 8, VICTIM, KEEPER, WAD, 0)
+    s.engine.start_auction(VICTIM, KEEPER)
+    offer = s.engine.auction_of(VICTIM)
+    assert offer.discount == s.rules.auction.opening_discount
+    assert offer.price > 0.9 * offer.assessment.equity
+
+
+def test_attack_a_recovery_that_is_seen_stops_the_clock():
+    """Whoever calls `update_status` pauses it; the next dip is sold at the discount before."""
+    s = scene()
+    recovering(s)
+    assert s.engine.update_status(VICTIM) == AccountStatus.RECOVERING
+    paused = s.engine.auction_of(VICTIM).discount
+    s.move(6_000, {})
+    fall_below(s, VICTIM, 1)
+    assert s.engine.auction_of(VICTIM).discount == paused
+
+
+def test_attack_an_aged_auction_pays_no_bonus_at_once():
+    """Age one's own auction, wait for the gap: deficit and whole bonus came at once."""
+    s = scene(staked=MILLION)
+    leveraged(s, TWIN, OPPOSITE)
+    fall_below(s, TWIN, 1)
+    s.engine.start_auction(TWIN, OTHER)
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds - 60, {})
+    s.move(30, {ETH: s.prices[ETH] * 0.8})
+    assert s.equity(TWIN) < 0
+    s.engine.bid(OPPOSITE >> 8, TWIN, OPPOSITE, WAD, 0)
+    margin, deficit = 0.16 * s.prices[ETH] * 1_000, 0.2 * ETH_PRICE * 1_000
+    assert 0 < sum(s.paid_by_waterfall()) < 2 * 0.02 * (deficit + margin)
+
+
+# --- deleveraging --------------------------------------------------------------------------------
+
+
+def test_attack_deleveraging_takes_no_settled_wealth():
+    """List an account that came after the fall: it paid the deficit of others out of its deposit.
+
+    Who composes the list chooses who is closed, and left out whoever had won; now it costs nobody
+    more than profit that was never paid in.
+    """
+    s, rich = scene(last_step=LastStep.DELEVERAGE), 0x51 << 8
+    leveraged(s, VICTIM, OTHER)
+    s.move(1, {ETH: ETH_PRICE * 0.7})
+    s.deposit(rich, 9 * MILLION)
+    s.trade(KEEPER, rich, ETH, 2_000)
+    s.engine.start_auction(VICTIM, KEEPER)
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds, {})
+    before, deficit = s.equity(rich), -s.equity(VICTIM)
+    assert s.engine.deleverage(VICTIM, instrument.perpetual(ETH), [rich]) == 500 * WAD
+    assert deficit > 10_000
+    assert s.equity(rich) == pytest.approx(before, abs=1)
+
+
+# --- both sides in one hand ----------------------------------------------------------------------
+
+
+def test_attack_selling_oneself_gains_nothing():
+    """Owner of the account sold, of its bidder and of who starts it: together nothing is gained."""
+    s = scene(staked=MILLION)
+    leveraged(s, TWIN, OTHER)
+    starter = OPPOSITE + 1
+    s.deposit(OPPOSITE, MILLION)
+    s.deposit(starter, 1)
+    fall_below(s, TWIN, 1)
+    mine = (TWIN, OPPOSITE, starter)
+    before = sum(s.assess(account).equity for account in mine)
+    s.engine.start_auction(TWIN, starter)
+    for wait in (0, 300, 600, 3_000, 3_000):
+        s.move(wait, {ETH: s.prices[ETH] * 0.9999})
+        before = sum(s.assess(account).equity for account in mine)
+        try:
+            s.engine.bid(TWIN >> 8, TWIN, OPPOSITE, WAD // 10, WAD * MILLION)
+        except ModelError:
+            break
+        assert sum(s.assess(account).equity for account in mine) <= before
+    assert s.paid_by_waterfall() == (0, 0, 0)
+
+
+def test_attack_the_reward_makes_nobody_insolvent():
+    """The reward took the last dollars; a second later the fund paid the starter's bid."""
+    s = scene(staked=MILLION)
+    leveraged(s, VICTIM, OTHER, size=10)
+    fall_below(s, VICTIM, 0.01)
+    assert s.assess(VICTIM).equity >= 0
+    assert s.engine.start_auction(VICTIM, KEEPER) == 0
+    s.move(1, {})
+    assert s.engine.update_status(VICTIM) != AccountStatus.INSOLVENT
+
+
+PUMP = 4
+
+
+def pumped(last_step):
+    """One owner, long and short of a market whose price he raises fourfold within half an hour."""
+    s, brought = scene(staked=MILLION, last_step=last_step), 2 * MILLION
+    s.withdraw_most(OTHER)
+    for account in (TWIN, OPPOSITE):
+        s.deposit(account, brought / 2)
+    s.trade_most(TWIN, OPPOSITE, THIN, 10**9)
+    for step in range(1, 31):
+        s.move(60, {THIN: THIN_PRICE * PUMP ** (step / 30)})
+    return s, brought
+
+
+def take_all(s):
+    """Sell the loser to the winner as late as it goes, in slices, and withdraw what one can."""
+    s.engine.start_auction(OPPOSITE, KEEPER)
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds, {})
+    for part in range(20, 0, -1):
+        s.engine.bid(TWIN >> 8, OPPOSITE, TWIN, WAD // part, 0)
+    s.engine.settle(TWIN)
+    return s.withdraw_most(TWIN)
+
+
+def test_attack_a_pump_is_not_paid_by_who_only_lent():
+    """Mango once more, through the waterfall: what profit may not take, its own victim claims.
+
+    The loser's deficit was socialised, a quarter of all cash at every slice. By default owners of
+    cash pay nothing: what the pair gets beyond its own money is protocol capital and the fund.
+    """
+    s, brought = pumped(LastStep.DELEVERAGE)
+    before = [s.engine.cash_of(lender) for lender in LENDERS]
+    insured = s.engine.state.fees / WAD + MILLION
+    assert -s.equity(OPPOSITE) > 2 * insured
+    assert brought < take_all(s) <= brought + insured
+    assert all(map(int.__le__, before, map(s.engine.cash_of, LENDERS)))
+    s.require_conservation()
+
+
+def test_attack_socialisation_is_bounded_by_the_week():
+    """Where cash does pay, twenty slices take no more than one: a quarter of it in a week."""
+    s, _ = pumped(LastStep.SOCIALISE)
+    before = sum(s.engine.cash_of(lender) for lender in LENDERS)
+    take_all(s)
+    left = sum(s.engine.cash_of(lender) for lender in LENDERS)
+    assert 0.74 * before < left < 0.8 * before
+    s.require_conservation()
