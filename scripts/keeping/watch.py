@@ -203,29 +203,69 @@ class Keeper:
                 log.error("no preview", account=hex(account), reason=str(found))
             elif account == self.settings.bidder:
                 log.warning("the bidder's own account is near its limit", equity=found.equity)
-            elif found.equity >= found.maintenance_margin:
-                self._end(account, outcomes)
             else:
-                if self._start(account, outcomes):
-                    (found,) = self.preview([account])
-                if isinstance(found, Preview) and found.equity < found.maintenance_margin:
-                    sold = self._bid(account, found, view, risk, outcomes)
-                    if not sold and found.equity < 0 and found.discount >= 1:
-                        self._deleverage(account, outcomes)
+                self._treat(account, found, view, risk, outcomes)
         return outcomes
 
-    def _end(self, account: int, outcomes: dict[str, list[str]]) -> None:
-        """End an auction that is over."""
-        if self.fleet[account].status not in (IN_AUCTION, RECOVERING):
+    def _treat(
+        self,
+        account: int,
+        found: Preview,
+        view: MarketView,
+        risk: Any,
+        outcomes: dict[str, list[str]],
+    ) -> None:
+        """Do what is due for one account."""
+        recorded = self._record(account, found, outcomes)
+        if found.equity >= found.maintenance_margin:
             return
+        if self._start(account, outcomes) or recorded:
+            (again,) = self.preview([account])
+            if isinstance(again, Refusal) or again.equity >= again.maintenance_margin:
+                return
+            found = again
+        sold = self._bid(account, found, view, risk, outcomes)
+        if not sold and found.equity < 0 and found.discount >= 1:
+            self._deleverage(account, outcomes)
+
+    def _record(self, account: int, found: Preview, outcomes: dict[str, list[str]]) -> bool:
+        """Have the engine note what became of an account for sale or in deficit; whether it did.
+
+        So the clock of an auction stands while the account is above maintenance and runs when it is
+        below again, an auction that is over ends, and a deficit, or that there is none any more, is
+        known to those whom it concerns.
+        """
+        recorded = self.fleet[account].status
+        is_new = found.status != recorded or found.equity >= found.maintenance_margin
+        if recorded < INSOLVENT or not is_new:
+            return False
         attempt = self.hand.attempt(self.engine, "updateStatus", account)
-        if attempt.is_refused or attempt.result[0] in (IN_AUCTION, RECOVERING):
-            return
-        if attempt.gas_usd <= self.settings.max_start_cost:
-            outcome = self.hand.send(
-                self.engine, "updateStatus", (account,), attempt, account=account
-            )
-            outcomes.setdefault("updateStatus", []).append(outcome)
+        if attempt.is_refused or attempt.result[0] == recorded:
+            return False
+        return self._send("updateStatus", (account,), attempt, outcomes) == "done"
+
+    def _send(
+        self,
+        name: str,
+        arguments: tuple,
+        attempt: Attempt,
+        outcomes: dict[str, list[str]],
+        *,
+        reward_usd: float = 0.0,
+        **facts: Any,
+    ) -> str:
+        """Send what brings nothing but a reward, unless it costs more than is allowed."""
+        cost = attempt.gas_usd - reward_usd
+        if cost > self.settings.max_start_cost:
+            log.info(f"no {name}: it costs too much", account=hex(arguments[0]), cost_usd=cost)
+            return "dear"
+        if reward_usd:
+            facts["reward_usd"] = round(reward_usd, 2)
+        outcome = self.hand.send(
+            self.engine, name, arguments, attempt, account=arguments[0], **facts
+        )
+        outcomes.setdefault(name, []).append(outcome)
+        return outcome
 
     def _start(self, account: int, outcomes: dict[str, list[str]]) -> bool:
         """Put an account up for sale, if it is not or no longer; return whether that was done."""
@@ -236,17 +276,7 @@ class Keeper:
                 log.info("not started", account=hex(account), reason=str(attempt.result))
             return False
         reward = attempt.result[0] / WAD
-        if attempt.gas_usd - reward > self.settings.max_start_cost:
-            log.info(
-                "not started: costs more than it brings",
-                **{"account": hex(account), "gas_usd": attempt.gas_usd, "reward_usd": reward},
-            )
-            return False
-        outcome = self.hand.send(
-            *(self.engine, "startAuction", arguments, attempt), account=account, reward_usd=reward
-        )
-        outcomes.setdefault("startAuction", []).append(outcome)
-        return outcome == "done"
+        return self._send("startAuction", arguments, attempt, outcomes, reward_usd=reward) == "done"
 
     def _bid(
         self,
@@ -313,11 +343,6 @@ class Keeper:
             attempt = self.hand.attempt(self.engine, "deleverage", *arguments)
             if isinstance(attempt.result, Refusal):
                 log.info("not deleveraged", account=hex(account), reason=str(attempt.result))
-            elif attempt.result[0] and attempt.gas_usd <= self.settings.max_start_cost:
-                outcome = self.hand.send(
-                    *(self.engine, "deleverage", arguments, attempt),
-                    account=account,
-                    instrument=hex(instrument),
-                    closed=attempt.result[0] / WAD,
-                )
-                outcomes.setdefault("deleverage", []).append(outcome)
+            elif attempt.result[0]:
+                facts = {"instrument": hex(instrument), "closed": attempt.result[0] / WAD}
+                self._send("deleverage", arguments, attempt, outcomes, **facts)

@@ -2,29 +2,19 @@
 
 import numpy as np
 import pytest
-from model import ideal_market as small
+from keeper.holdings import (
+    BTC_PERPETUAL,
+    ETH_PERPETUAL,
+    SOLD,
+    TERMS,
+    VIEW,
+    long_eth,
+)
 
 from reference_model.ideal.instruments import Kind
 from scripts.keeping.deleveraging import counterparties
 from scripts.keeping.fleet import Fleet, Held, Instruments
-from scripts.keeping.market import MarketView
-from scripts.keeping.pricing import Auction, Terms, best_offer, fractions
-
-ETH_PERPETUAL = small.ETH << 120
-BTC_PERPETUAL = small.BTC << 120
-MARKET = small.market()
-VIEW = MarketView(None, MARKET, np.zeros(3), np.zeros(3), ())
-TERMS = Terms(risk_rate=0.05, cushion=0.2, min_profit=1.0)
-MARK = float(MARKET.underlyings.mark[1])
-
-
-def long_eth(units, cash):
-    """An account that bought so many ETH perpetuals at the mark."""
-    return Held(cash, 0, [], [(ETH_PERPETUAL, units, -units * MARK)], 0)
-
-
-# Ten ETH, 30,000 USD: scan risk 0.18 of it, so maintenance about 4,320.
-SOLD = long_eth(10.0, 3_000.0)
+from scripts.keeping.pricing import Auction, best_offer, fractions
 
 
 def priced(*accounts):
