@@ -138,7 +138,6 @@ class Desk:
         if not hasattr(generate, "cache_info"):
             ape_test.accounts.generate_dev_accounts = cache(generate)
         configure_logs(log_format)
-        logger.set_level(LogLevel.ERROR)
         self.manifest = Manifest.read(manifest_file or manifest_path())
         self.deployment = Deployment.of(self.manifest)
         self.engine = self.deployment.margin_engine
@@ -210,7 +209,8 @@ class Desk:
 def explained(function: Callable, *arguments: Any) -> Any:
     """Run something; what the node or the chain has against it becomes a message."""
     try:
-        return function(*arguments)
+        with logger.at_level(LogLevel.ERROR):
+            return function(*arguments)
     except (NodeError, ApeException) as error:
         raise DeploymentError(f"the chain did not answer as it should: {error}") from error
     except CheckpointError as error:
@@ -329,7 +329,7 @@ def watch(
     else:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: keeper.stop())
-        keeper.run()
+        explained(keeper.run)
     say_dry(execute)
 
 
