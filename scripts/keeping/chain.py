@@ -32,14 +32,17 @@ class Head(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A call that reverted: name and values of the error; no name if nobody declares it."""
+    """A call that reverted: name and values of the error; no name if nobody declares it.
+
+    `data` is then all that is known: the revert data, or what the node says.
+    """
 
     name: str
     values: tuple
     data: str
 
     def __str__(self) -> str:
-        return f"{self.name}{self.values}" if self.name else f"error {self.data or 'without data'}"
+        return f"{self.name}{self.values}" if self.name else self.data or "revert without data"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Keeps the accounts of an engine up to date: events say who was touched, views what they hold."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,6 +11,8 @@ from scripts.keeping.chain import Chain, Head, Refusal, methods
 from scripts.keeping.checkpoint import Checkpoint
 from scripts.keeping.discovery import Discovery, Sync, account_topics
 from scripts.keeping.fleet import Fleet, Held, Reader
+
+READ_AT_ONCE = 2_000
 
 log = structlog.get_logger()
 
@@ -57,16 +59,18 @@ class Follower:
         self.read([*self.checkpoint.unread(), *unnamed], sync.head)
         return sync
 
-    def read(self, accounts: Iterable[int], head: Head) -> None:
-        """Read accounts at a block."""
-        read = []
-        for account, held in self.reader.read(list(accounts), head):
-            if isinstance(held, Refusal):
-                log.error("account cannot be read", account=hex(account), reason=str(held))
-                continue
-            self.fleet.put(account, held)
-            read.append((account, list(held)))
-        self.checkpoint.remember(read, head.number)
+    def read(self, accounts: Sequence[int], head: Head) -> None:
+        """Read accounts at a block; what was read stays known if the rest fails."""
+        for start in range(0, len(accounts), READ_AT_ONCE):
+            read = []
+            part = accounts[start : start + READ_AT_ONCE]
+            for account, held in self.reader.read(part, head):
+                if isinstance(held, Refusal):
+                    log.error("account cannot be read", account=hex(account), reason=str(held))
+                    continue
+                self.fleet.put(account, held)
+                read.append((account, list(held)))
+            self.checkpoint.remember(read, head.number)
 
 
 def follower(

@@ -90,7 +90,11 @@ class Hand:
         (result,) = self.chain.read_many([call], None, address)
         if isinstance(result, Refusal):
             return Attempt(result, 0, 0.0)
-        gas = int(self.chain.ask("eth_estimateGas", [call.request(address)]), 16)
+        try:
+            gas = int(self.chain.ask("eth_estimateGas", [call.request(address)]), 16)
+        except NodeError as error:
+            # Somebody acted since the call above, or the sender cannot pay for gas.
+            return Attempt(Refusal("", (), str(error)), 0, 0.0)
         return Attempt(result, gas, self.gas_usd(gas))
 
     def gas_usd(self, gas: int) -> float:

@@ -160,6 +160,8 @@ class Keeper:
         sync = self.follower.follow()
         if sync.stepped_back:
             self.metrics.reorganisations.inc()
+        if self.settings.bidder not in self.fleet:
+            raise NodeError("the bidder's account cannot be read: the log says why")
         view = self.market.read(sync.head, self.fleet.instruments.expiries)
         for underlying, expiry in view.unpriced:
             log.warning("no price: taken at the index", underlying=underlying, expiry=expiry)
