@@ -74,6 +74,11 @@ def has_ended(elapsed_seconds: int, p: AuctionParameters) -> bool:
     return elapsed_seconds >= p.fast_seconds + p.slow_seconds
 
 
+def is_late(elapsed_seconds: int, p: AuctionParameters) -> bool:
+    """Whether deleveraging has had its time, too, and socialisation may come instead."""
+    return elapsed_seconds >= p.fast_seconds + 2 * p.slow_seconds
+
+
 def has_lapsed(assessment: Assessment, elapsed_seconds: int, p: AuctionParameters) -> bool:
     """Whether nobody wanted a solvent account in all that time; it may be started again."""
     return assessment.equity >= 0 and has_ended(elapsed_seconds, p)

@@ -52,7 +52,7 @@ from reference_model.types import (
 CASH = 0
 ASSETS = 32
 CASH_LIMIT = 2**103
-MAX_DEFICIT = 2**128 - 1
+MAX_DEFICIT = 2**112 - 1
 NEVER_SOCIALISED = Socialised()
 
 
@@ -102,9 +102,14 @@ class Account(NamedTuple):
         return auction.status(self.health, self.in_auction)
 
     @property
+    def has_size(self) -> bool:
+        """Whether there is a position of a size other than 0: not a mere claim."""
+        return any(slots.size(slot) for slot in self.positions)
+
+    @property
     def is_bare(self) -> bool:
-        """Whether there is nothing but cash, or debt."""
-        return not self.positions and not any(self.collateral)
+        """Whether there is nothing but cash, debt and claims."""
+        return not self.has_size and not any(self.collateral)
 
 
 class MarketState(NamedTuple):
@@ -130,6 +135,8 @@ class State:
         Forced volume by underlying.
     pending_loss : int
         Sum of all recorded deficits.
+    loss_recorded_at : int
+        Active time, seconds, at which a deficit was last found where there was none.
     socialised : Socialised
         How much of all cash was taken of late.
     """
@@ -150,6 +157,7 @@ class State:
     token_balance_raw: dict[int, int] = field(default_factory=dict)
     windows: dict[int, Level] = field(default_factory=dict)
     pending_loss: int = 0
+    loss_recorded_at: int = 0
     socialised: Socialised = NEVER_SOCIALISED
 
     def copy(self) -> "State":
@@ -407,6 +415,8 @@ class Ledger:
         self.state.accounts[account] = after
         pending = self.state.pending_loss - before.deficit + deficit
         self.state.pending_loss = min(max(0, pending), MAX_DEFICIT)
+        if before.deficit == 0 and deficit > self.rules.auction.dust_margin:
+            self.state.loss_recorded_at = self.active_time
         if after.status != before.status:
             self._emit("StatusChanged", account, before.status, after.status)
 

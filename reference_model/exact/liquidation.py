@@ -37,6 +37,7 @@ from reference_model.exact.ledger import CASH, Account, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
 from reference_model.types import (
+    DAY,
     WAD,
     AccountStatus,
     Assessment,
@@ -398,14 +399,19 @@ class Liquidation(Settlement):
         return self.state.fees + to_wad_down(insured_raw, self.settlement_token.decimals)
 
     def _require_no_run(self) -> None:
-        """Refuse that cash leaves while a pending loss exceeds what stands before its owners."""
-        if self.is_loss_pending() and self.state.pending_loss > self._capital():
+        """Refuse, for a day, that cash leaves ahead of a loss beyond fees and fund."""
+        pending = self.state.pending_loss
+        is_recent = self.active_time < self.state.loss_recorded_at + DAY
+        if self.is_loss_pending() and is_recent and pending > self._capital():
             raise PendingLoss(self.state.pending_loss)
 
     def _may_socialise(self, account: Account, elapsed: int) -> bool:
+        """Whether it is time for the last step, and nobody is left to be deleveraged first."""
         rules = self.rules.auction
         is_time = auction.has_ended(elapsed, rules) or account.is_bare
-        return is_time and (rules.last_step == LastStep.SOCIALISE or not account.positions)
+        is_late = auction.is_late(elapsed, rules)
+        comes_first = rules.last_step == LastStep.SOCIALISE
+        return is_time and (comes_first or is_late or not account.has_size)
 
     def _socialise(self, rest: int, found: int) -> int:
         """Take a loss from all owners of cash by the supply index."""
