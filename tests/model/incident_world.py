@@ -21,6 +21,7 @@ from reference_model.types import (
     InterestParameters,
     Market,
     Scenario,
+    Slice,
     Spot,
     UnderlyingParameters,
 )
@@ -50,6 +51,8 @@ class Scene:
         The first, USD.
     staked : int, optional
         USD in the insurance fund.
+    expiry : int, optional
+        Of a future of every market, whose forward is the spot price; none without.
     rules : dict
         Rules of auctions that differ from the defaults.
     """
@@ -60,6 +63,7 @@ class Scene:
         prices: Mapping[int, float],
         now: int = 1_800_000_000,
         staked: int = 0,
+        expiry: int = 0,
         **rules: int,
     ) -> None:
         c = CONFIGURATION
@@ -73,9 +77,10 @@ class Scene:
             if asset.underlying and c.underlyings[asset.underlying].id in markets
         }
         interest = InterestParameters(**_snake(c.interest.struct()))
-        self.now, self.prices = now, dict(prices)
+        self.now, self.prices, self.expiry = now, dict(prices), expiry
         self.rules = LiquidationParameters(DEFAULTS._replace(**rules))
-        self.engine = Engine(self._market(), interest, (), Token(0xCA54, 6), rules=self.rules)
+        listed = {(underlying, expiry) for underlying in markets if expiry}
+        self.engine = Engine(self._market(), interest, listed, Token(0xCA54, 6), rules=self.rules)
         self.fund = InsuranceFund(self.engine, 7 * DAY, DAY)
         self.rules.set_insurance_fund(self.fund)
         if staked:
@@ -90,7 +95,12 @@ class Scene:
             Collateral(asset, parameters, WAD, WAD, self.now)
             for asset, parameters in sorted(self.collaterals.items())
         )
-        return Market(self.now, self.global_, decorrelations, scenarios, spots, (), collaterals)
+        slices = tuple(
+            Slice(spot.underlying, self.expiry, spot.index, WAD, 0, self.now, 0)
+            for spot in spots
+            if self.expiry
+        )
+        return Market(self.now, self.global_, decorrelations, scenarios, spots, slices, collaterals)
 
     def _spot(self, underlying: int, price: int) -> Spot:
         parameters = self.markets[underlying]
@@ -112,12 +122,16 @@ class Scene:
         decimals = self.collaterals[asset].decimals if asset else 6
         self.engine.deposit(account >> 8, account, asset, int(usd * 10**decimals))
 
-    def trade(self, buyer: int, seller: int, underlying: int, size: float) -> None:
-        """Trade a perpetual at the mark."""
-        perpetual, price = instrument.perpetual(underlying), to_wad(self.prices[underlying])
-        units, nonce = to_wad(size), next(self.nonces)
-        maker = Order(seller, seller >> 8, perpetual, -units, price, FOREVER, nonce, False)
-        taker = Order(buyer, buyer >> 8, perpetual, units, price, FOREVER, nonce, False)
+    def trade(
+        self, buyer: int, seller: int, underlying: int, size: float, is_future: bool = False
+    ) -> None:
+        """Trade a perpetual, or the future, at its present price."""
+        traded = instrument.perpetual(underlying)
+        if is_future:
+            traded = instrument.future(underlying, self.expiry)
+        price, units, nonce = to_wad(self.prices[underlying]), to_wad(size), next(self.nonces)
+        maker = Order(seller, seller >> 8, traded, -units, price, FOREVER, nonce, False)
+        taker = Order(buyer, buyer >> 8, traded, units, price, FOREVER, nonce, False)
         self.engine.match_orders(maker, True, taker, True, units)
 
     def trade_most(self, buyer: int, seller: int, underlying: int, lots: int) -> float:

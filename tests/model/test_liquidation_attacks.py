@@ -27,7 +27,7 @@ WIDE = {"oi_lower": 1e9, "oi_upper": 2e9, "open_interest_cap": 1e9, "concentrati
 BTC_PRICE, ETH_PRICE, THIN_PRICE = 100_000.0, 2_000.0, 1.0
 
 
-def scene(staked=0, **rules):
+def scene(staked=0, expiry=0, **rules):
     """Two deep markets and a thin one, and lenders."""
     markets = {
         BTC: listing("BTC", **WIDE),
@@ -35,7 +35,7 @@ def scene(staked=0, **rules):
         THIN: listing("SOL", **WIDE),
     }
     prices = {BTC: BTC_PRICE, ETH: ETH_PRICE, THIN: THIN_PRICE}
-    opened = Scene(markets, prices, staked=staked, **rules)
+    opened = Scene(markets, prices, staked=staked, expiry=expiry, **rules)
     for account in (*LENDERS, KEEPER, OTHER):
         opened.deposit(account, MILLION if account in LENDERS else 10 * MILLION)
     return opened
@@ -369,3 +369,40 @@ def test_attack_socialisation_is_bounded_by_the_week():
     left = sum(s.engine.cash_of(lender) for lender in LENDERS)
     assert 0.74 * before < left < 0.8 * before
     s.require_conservation()
+
+
+def test_attack_a_hedged_middleman_freezes_nobody_for_good():
+    """Stand hedged between loser and winner: nobody could be deleveraged, no cash ever left again.
+
+    The loser is short the perpetual, the middleman long it and short the future, the winner long
+    the future; one owner has all three. Now owners of cash are free to leave a day after the loss
+    was recorded, and a bidder may be paid by them once deleveraging has had its time.
+    """
+    s = scene(staked=MILLION, expiry=1_800_000_000 // 3_600 * 3_600 + 30 * 86_400)
+    loser, middleman, winner = TWIN, OPPOSITE, OPPOSITE + 1
+    for account in (loser, middleman, winner):
+        s.deposit(account, MILLION)
+    for _ in range(40):  # one after the other, for each is margin for the other
+        s.trade(middleman, loser, THIN, 60_000)
+        s.trade(winner, middleman, THIN, 60_000, is_future=True)
+    for step in range(1, 31):
+        s.move(60, {THIN: THIN_PRICE * PUMP ** (step / 30)})
+    recorded = s.now
+    s.engine.start_auction(loser, KEEPER)
+    deficit = -s.equity(loser)
+    assert deficit > 6 * MILLION
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds, {})
+    assert s.engine.deleverage(loser, instrument.perpetual(THIN), [middleman]) == 0
+    with pytest.raises(PendingLoss):
+        s.engine.withdraw(LENDERS[0] >> 8, LENDERS[0], 0, 1)
+
+    s.move(rules.slow_seconds, {})
+    before, state = s.engine.cash_of(LENDERS[0]), s.engine.state.copy()
+    s.engine.bid(KEEPER >> 8, loser, KEEPER, WAD, 0)
+    assert 0.74 * before < s.engine.cash_of(LENDERS[0]) < before
+    s.require_conservation()
+
+    s.engine.state = state
+    s.move(recorded + 86_400 - s.now, {})
+    assert s.withdraw_most(LENDERS[0]) >= MILLION
