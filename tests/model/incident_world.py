@@ -123,13 +123,20 @@ class Scene:
         self.engine.deposit(account >> 8, account, asset, int(usd * 10**decimals))
 
     def trade(
-        self, buyer: int, seller: int, underlying: int, size: float, is_future: bool = False
+        self,
+        buyer: int,
+        seller: int,
+        underlying: int,
+        size: float,
+        is_future: bool = False,
+        price: float = 0,
     ) -> None:
-        """Trade a perpetual, or the future, at its present price."""
+        """Trade a perpetual, or the future, at its present price unless another is given."""
         traded = instrument.perpetual(underlying)
         if is_future:
             traded = instrument.future(underlying, self.expiry)
-        price, units, nonce = to_wad(self.prices[underlying]), to_wad(size), next(self.nonces)
+        price = to_wad(price or self.prices[underlying])
+        units, nonce = to_wad(size), next(self.nonces)
         maker = Order(seller, seller >> 8, traded, -units, price, FOREVER, nonce, False)
         taker = Order(buyer, buyer >> 8, traded, units, price, FOREVER, nonce, False)
         self.engine.match_orders(maker, True, taker, True, units)

@@ -4,6 +4,9 @@ They were found against drafts of the specification, on the exact model; what ea
 where it is tried. Parameters are those of `scripts/deploy.yaml` unless a test says otherwise.
 """
 
+from contextlib import suppress
+from random import Random
+
 import pytest
 from model.incident_world import FOREVER, KEEPER, USD, Scene, listing
 
@@ -24,6 +27,8 @@ VICTIM, OTHER = 0x1C << 8, 0x0E << 8
 TWIN, OPPOSITE = 0xBAD << 8, 0xBAD << 8 | 1
 LENDERS = [0x41 + n << 8 for n in range(4)]
 WIDE = {"oi_lower": 1e9, "oi_upper": 2e9, "open_interest_cap": 1e9, "concentration_rate": 0}
+EXPIRY = 1_800_000_000 + 30 * 86_400
+SEEDS = (33, 50)
 BTC_PRICE, ETH_PRICE, THIN_PRICE = 100_000.0, 2_000.0, 1.0
 
 
@@ -378,7 +383,7 @@ def test_attack_a_hedged_middleman_freezes_nobody_for_good():
     the future; one owner has all three. Now owners of cash are free to leave a day after the loss
     was recorded, and a bidder may be paid by them once deleveraging has had its time.
     """
-    s = scene(staked=MILLION, expiry=1_800_000_000 // 3_600 * 3_600 + 30 * 86_400)
+    s = scene(staked=MILLION, expiry=EXPIRY)
     loser, middleman, winner = TWIN, OPPOSITE, OPPOSITE + 1
     for account in (loser, middleman, winner):
         s.deposit(account, MILLION)
@@ -406,3 +411,56 @@ def test_attack_a_hedged_middleman_freezes_nobody_for_good():
     s.engine.state = state
     s.move(recorded + 86_400 - s.now, {})
     assert s.withdraw_most(LENDERS[0]) >= MILLION
+
+
+# --- by chance -----------------------------------------------------------------------------------
+
+OWN = [TWIN + sub_id for sub_id in range(4)]
+
+
+def act(s, random):
+    """One owner of four accounts does something, at a price he likes, that may be refused."""
+    a, b = random.sample(OWN, 2)
+    underlying, caller = random.choice((ETH, THIN)), a >> 8
+    size = random.choice((1, 10, 100)) * 6_000 // s.prices[underlying]
+    price = s.prices[underlying] * random.choice((0.8, 0.97, 0.999, 1, 1, 1.001, 1.03, 1.25))
+    some = int(random.uniform(0, 50_000) * USD)
+    actions = (
+        lambda: s.trade(a, b, underlying, size, random.random() < 0.3, price),
+        lambda: s.trade(a, b, underlying, size, random.random() < 0.3, price),
+        lambda: s.withdraw_most(a),
+        lambda: s.engine.withdraw(caller, a, 0, some),
+        lambda: s.engine.deposit(caller, a, 0, some),
+        lambda: s.engine.start_auction(a, b),
+        lambda: s.engine.bid(caller, a, b, int(random.random() * WAD), WAD * MILLION),
+        lambda: s.engine.settle(a),
+        lambda: s.engine.update_status(a),
+    )
+    with suppress(ModelError):
+        random.choice(actions)()
+
+
+def gamble(seed, wanted):
+    """Act at random in markets that move by 3 % at a time; return what the waterfall has paid."""
+    random, s = Random(seed), scene(staked=MILLION, expiry=EXPIRY)
+    s.rules.set_window(THIN, Window(200_000 * WAD, 3_600))
+    s.rules.set_window(ETH, Window(300 * WAD, 3_600))
+    for account in OWN:
+        s.deposit(account, 250_000)
+    for _ in range(80):
+        moves = {u: random.uniform(0.97, 1.03) for u in (BTC, ETH, THIN)}
+        s.move(random.choice((12, 60, 300)), {u: s.prices[u] * moves[u] for u in moves})
+        for _ in range(3):
+            act(s, random)
+        for account in OWN:
+            s.engine.update_status(account)
+            s.keep([account], wanted)
+    s.require_conservation()
+    return sum(s.paid_by_waterfall())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_attack_by_chance_gets_nothing_past_one_honest_keeper(seed):
+    """Without a gap one bidder is enough, who wants a twentieth of MM; without him it is not."""
+    assert gamble(seed, wanted=0.05) == 0
+    assert gamble(seed, wanted=9) > 0
