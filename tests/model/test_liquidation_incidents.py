@@ -428,25 +428,46 @@ def test_october_a_slice_of_everything_keeps_a_hedge_a_hedge():
 # --- a run ahead of a loss -----------------------------------------------------------------------
 
 DEBTOR, WINNER = 0xDEB << 8, 0x31 << 8
-LENDERS = [0x41 + n << 8 for n in range(3)]
+LENDERS = [0x41 + n << 8 for n in range(4)]
 STAKES = {0x61: 400_000, 0x62: 300_000, 0x63: 300_000}
-LENT, GAP = MILLION, 0.65
+LENT, BORROWED_TOKENS, GAP = 2 * MILLION, 4_500, 0.65
 
 
-def gap(last_step):
-    """Open and let ETH fall by 35 % at once; all stakers may leave since a moment before."""
-    scene = Scene({ETH: listing("ETH")}, {ETH: 2_000.0}, last_step=last_step)
+def before_the_gap():
+    """Stakers and lenders, all of whom may leave at any moment."""
+    scene = Scene({ETH: listing("ETH")}, {ETH: 2_000.0})
     for staker, amount in STAKES.items():
         scene.fund.deposit(staker, amount * USD, staker)
         scene.fund.request_exit(staker, scene.fund.balance_of(staker))
-    for account in (*LENDERS, DEBTOR, WINNER, KEEPER):
-        scene.deposit(account, {DEBTOR: 2.1e6, WINNER: 2.1e6, KEEPER: 3e6}.get(account, LENT))
-    scene.trade(DEBTOR, WINNER, ETH, 5_000)
-    scene.withdraw_most(DEBTOR)
+    for account in (*LENDERS, KEEPER):
+        scene.deposit(account, LENT)
+    return scene
+
+
+def gap(scene):
+    """Let a week pass and ETH fall by 35 % at once, as it did within hours in March 2020."""
     scene.move(scene.fund.cooldown_seconds, {})
     assert all(scene.fund.max_redeem(staker) for staker in STAKES)
     scene.move(12, {ETH: 2_000 * GAP})
     return scene
+
+
+def loan():
+    """Lend against ETH as much as admission lets; the gap leaves cash missing."""
+    scene = before_the_gap()
+    scene.deposit(DEBTOR, BORROWED_TOKENS, WETH)
+    scene.withdraw_most(DEBTOR)
+    return gap(scene)
+
+
+def bet():
+    """Let a long of ETH stand against a short; the gap leaves profit that nobody can pay."""
+    scene = before_the_gap()
+    for account in (DEBTOR, WINNER):
+        scene.deposit(account, 2.1 * MILLION)
+    scene.trade(DEBTOR, WINNER, ETH, 5_000)
+    scene.withdraw_most(DEBTOR)
+    return gap(scene)
 
 
 def first_come(stakes, loss):
@@ -458,73 +479,75 @@ def first_come(stakes, loss):
     return paid | {last: fund.leave(last)}
 
 
-def test_run_of_stakers_and_lenders_meets_a_closed_door():
+@pytest.mark.parametrize("happened", [loan, bet])
+def test_run_of_stakers_and_lenders_meets_a_closed_door(happened):
     """6 to 11 November 2022: an exchange with a hole paid the first in full and the last nothing.
 
     Customers took some 6 billion dollars out of FTX within 72 hours, before it stopped paying with
     8 billion lacking (Reuters, 8 and 11 November 2022). Naive run, a thousandth of it on the money
     here: who asks first gets a dollar for a dollar, the loss is the last one's.
 
-    Here an account lacks 1.5 million dollars after a gap, and the fund has 1 million. From the
-    moment anyone records it, no staker leaves though his exit is open, no owner of cash, and no
+    Here an account lacks more than a million dollars after a gap, and the fund has a million. From
+    the moment anyone records it, no staker leaves though his exit is open, no owner of cash, and no
     profit; deposits and trades go on.
     """
-    scene = gap(LastStep.SOCIALISE)
-    deficit = -scene.equity(DEBTOR)
-    assert 1.2 * MILLION < deficit < 2 * MILLION
-    fund = first_come(STAKES, deficit)
-    cash = first_come(dict.fromkeys(LENDERS, LENT), deficit - sum(STAKES.values()))
-    for claims, paid in ((STAKES, fund), (dict.fromkeys(LENDERS, LENT), cash)):
-        *runners, last = claims
-        assert all(paid[name] == pytest.approx(claims[name]) for name in runners)
-        assert paid[last] < 0.6 * claims[last]
+    scene = happened()
+    deficit, claims = -scene.equity(DEBTOR), dict.fromkeys(LENDERS, LENT)
+    assert deficit > 1.1 * MILLION
+    cash = first_come(claims, deficit - sum(STAKES.values()))
+    for stakes, paid in ((STAKES, first_come(STAKES, deficit)), (claims, cash)):
+        *runners, last = stakes
+        assert all(paid[name] == pytest.approx(stakes[name]) for name in runners)
+        assert paid[last] < 0.95 * stakes[last]
 
     scene.engine.update_status(DEBTOR)
     for staker in STAKES:
         with pytest.raises(ERC4626ExceededMaxRedeem):
             scene.fund.redeem(staker, scene.fund.balance_of(staker), staker)
-    scene.engine.settle(DEBTOR)
-    scene.engine.settle(WINNER)
+    for account in (DEBTOR, WINNER):
+        scene.engine.settle(account)
     for account in (*LENDERS, WINNER):
         with pytest.raises(PendingLoss):
             scene.engine.withdraw(account >> 8, account, 0, 1)
     scene.deposit(LENDERS[0], 1)
-    scene.trade(KEEPER, WINNER, ETH, 1)
+    scene.trade(KEEPER, LENDERS[0], ETH, 1)
 
 
 def close_all(scene):
-    """Let the last step and a bidder who wants no loss end it."""
+    """Let deleveraging, if it is due, and a bidder who wants no loss end it; return haircuts."""
     engine, rules = scene.engine, scene.rules.auction
     engine.start_auction(DEBTOR, KEEPER)
     scene.move(rules.fast_seconds + rules.slow_seconds, {})
-    with suppress(DeleveragingNotDue):
+    with suppress(DeleveragingNotDue, NothingToDeleverage):
         while True:
             engine.deleverage(DEBTOR, PERPETUAL, [WINNER])
     engine.bid(KEEPER >> 8, DEBTOR, KEEPER, WAD, engine.auction_of(DEBTOR).assessment.equity)
     assert engine.pending_loss() == 0
+    return sum(e.values[-1] for e in engine.events if e.name == "Deleveraged") / WAD
 
 
-@pytest.mark.parametrize("last_step", LastStep)
-def test_run_is_pointless_as_all_bear_the_same(last_step):
+@pytest.mark.parametrize("happened", [loan, bet])
+def test_run_is_pointless_as_all_bear_the_same(happened):
     """Stakers lose in proportion, then owners of cash, by the cent, whoever was quickest.
 
-    With deleveraging the account that won against the insolvent one gives up profit first, and who
-    only lent loses nothing.
+    Owners of cash answer for a loan that is missing; profit that nobody can pay is given up by
+    whose it is, and who only lent loses nothing.
     """
-    scene = gap(last_step)
+    scene = happened()
     scene.engine.update_status(DEBTOR)
-    close_all(scene)
+    haircuts = close_all(scene)
     scene.require_conservation()
     taken = {s: scene.fund.redeem(s, scene.fund.balance_of(s), s) for s in STAKES}
-    kept = {s: taken[s] / (stake * USD) for s, stake in STAKES.items()}
-    assert max(kept.values()) - min(kept.values()) < 1e-6
+    kept = [taken[s] / (stake * USD) for s, stake in STAKES.items()]
+    assert max(kept) - min(kept) < 1e-6
     cash = [scene.engine.cash_of(lender) / WAD / LENT for lender in LENDERS]
     assert max(cash) == pytest.approx(min(cash), abs=1e-12)
-    if last_step == LastStep.SOCIALISE:
-        assert max(kept.values()) == 0 and 0.75 <= cash[0] < 0.95
+    if happened is loan:
+        assert kept[0] == 0 and haircuts == 0
+        assert 0.8 < cash[0] < 0.99
     else:
+        assert 0 < kept[0] < 1 and haircuts > MILLION / 4
         assert cash[0] >= 1
-        haircuts = sum(e.values[-1] for e in scene.engine.events if e.name == "Deleveraged")
-        assert haircuts > MILLION // 4 * WAD
+    scene.deposit(KEEPER, 10 * MILLION)  # who has taken over a loan, and repays it
     for lender in LENDERS:
-        assert scene.withdraw_most(lender) > 0
+        assert scene.withdraw_most(lender) > 0.99 * cash[0] * LENT
