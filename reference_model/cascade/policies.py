@@ -14,7 +14,7 @@ LEVELS = np.linspace(0, 1.5, 301)
 class Discount:
     """Share δ of maintenance margin given away at an age of an auction: fast, then slowly."""
 
-    opening: float = 0.02
+    opening: float = 0.05
     cusp: float = 0.3
     fast_seconds: float = 600
     slow_seconds: float = 7_200
@@ -35,12 +35,12 @@ class Window:
     """Forced volume per market: a bucket of `capacity` daily volumes that empties in a period.
 
     It does not hold up accounts with equity below the share `urgent` of maintenance margin, whose
-    sales fill it all the same; 0: insolvent ones, as specified.
+    sales fill it all the same, but not beyond its capacity.
     """
 
     capacity: float = 0.04
     period_seconds: float = 1_800
-    urgent: float = 0.0
+    urgent: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Bucket:
 
     def fill(self, volumes):
         """Take volumes (u,) in."""
-        self.level = self.level + volumes
+        self.level = np.minimum(self.level + volumes, self.window.capacity if self.window else 0)
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,8 @@ class Simulation:
         When the liquidation of an account began, seconds; infinite if there is none.
     delayed : ndarray of float64, shape (accounts,)
         Seconds by which the clock of its auction stands back.
+    seen_insolvent : ndarray of bool, shape (accounts,)
+        Whether it was found insolvent in this auction.
     called : ndarray of float64, shape (accounts,)
         Seconds since it fell below initial margin.
     """
@@ -181,6 +183,7 @@ class Simulation:
         self.bidders = Bidders(rng, world.bidding, capital, UNDERLYINGS)
         self.started = np.full(count, np.inf)
         self.delayed, self.called = np.zeros(count), np.zeros(count)
+        self.seen_insolvent = np.zeros(count, bool)
         self.variance = np.array(world.liquidity.volatility) ** 2 / 365
         self.sampled = self.prices
         self.forced = self.bought = self.bad_debt = self.fund = self.cost = 0.0
@@ -250,16 +253,24 @@ class Simulation:
         state.equity[:] += missing
 
     def _flag(self, state):
-        """Begin and end liquidations."""
+        """Begin and end liquidations.
+
+        Clocks stand while an account recovers. They begin anew when it is first found insolvent,
+        and when they have run out and it is not.
+        """
         below, inside = state.equity < state.maintenance_margin, self.in_liquidation
         if below.any():
             self.first = self.now if self.first is None else self.first
             self.last = self.now
-        self.started[below & ~inside] = self.now
-        self.delayed[below & ~inside] = 0
+        run_out = self.now - self.started - self.delayed >= self.policy.discount.whole_seconds
+        insolvent = inside & (state.equity < 0) & ~self.seen_insolvent
+        begins = below & (~inside | insolvent | (run_out & (state.equity >= 0)))
+        self.started[begins], self.delayed[begins] = self.now, 0
+        self.seen_insolvent = (self.seen_insolvent & inside) | (below & (state.equity < 0))
         restored = state.equity >= (1 + self.policy.buffer) * state.initial_margin * (1 - 1e-9)
-        over = (self.now - self.started >= self.policy.discount.whole_seconds) & ~below
-        self.started[inside & (restored | over)] = np.inf
+        over = self.now - self.started >= self.policy.discount.whole_seconds
+        self.started[inside & ~below & (restored | over)] = np.inf
+        self.delayed[self.in_liquidation & ~below] += STEP_SECONDS
 
     def _volumes(self, rows):
         """What windows count of each account: the larger delta at the ends of the price axis."""

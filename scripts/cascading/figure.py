@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from reference_model.cascade.policies import Window
 from scripts.cascading.study import (
     BAD,
+    DEFAULT,
     POLICIES,
     POLICY_SWEEPS,
     SHOCKS,
@@ -119,19 +120,26 @@ def _day(ax: Axes, traces: dict[str, list]) -> None:
 
 def _windows(ax: Axes, summaries: dict[Case, Summary]) -> None:
     """What a wider window buys and costs."""
-    values = POLICY_SWEEPS["window.capacity"]
+    chosen = Window()
+    values = sorted([*POLICY_SWEEPS["window.capacity"], chosen.capacity])
     x = 100 * np.array(values)
     for size, name, colour, dash, marker, label in (
-        (WORST, "overshoot", "#D55E00", "-", "o", "overshoot, fall of 20 %"),
+        (WORST, "overshoot", "#D55E00", "-", "o", "overshoot, fall of 30 %"),
         (BAD, "overshoot", "#E69F00", "--", "s", "overshoot, fall of 12 %"),
         (BAD, "cost", "#009E73", "-.", "^", "cost to those sold, fall of 12 %"),
-        (WORST, "fund", "#0072B2", ":", "D", "paid by the insurance fund, fall of 20 %"),
+        (WORST, "fund", "#0072B2", ":", "D", "paid by the insurance fund, fall of 30 %"),
     ):
-        points = [summaries[Case("window.capacity", f"{v:g}", f"{size:g}")] for v in values]
+        points = [
+            summaries[
+                Case("policies", DEFAULT, f"{size:g}")
+                if value == chosen.capacity
+                else Case("window.capacity", f"{value:g}", f"{size:g}")
+            ]
+            for value in values
+        ]
         _band(ax, x, points, name, 100, color=colour, ls=dash, marker=marker, label=label)
-    chosen = Window()
     ax.axvline(100 * chosen.capacity, color="#888888", lw=1)
-    ax.text(100 * chosen.capacity * 1.03, 0.02, "default", color="#555555", fontsize=10,
+    ax.text(100 * chosen.capacity * 1.03, 0.26, "default", color="#555555", fontsize=10,
             transform=ax.get_xaxis_transform())  # fmt: skip
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(x))

@@ -41,12 +41,23 @@ def test_points_are_distinct_and_every_one_is_played_with_several_seeds():
     assert min(plan.seeds for _, _, plan in runs) >= 2
 
 
-def test_every_sweep_contains_the_default():
-    for name, values in study.POLICY_SWEEPS.items():
-        whole = Policy()
-        for part in name.split("."):
-            whole = getattr(whole, part)
-        assert whole in values, name
+def test_sweeps_leave_the_default_to_the_runs_of_the_policies():
+    for whole, sweeps in ((Policy(), study.POLICY_SWEEPS), (World(), study.WORLD_SWEEPS)):
+        for name, values in sweeps.items():
+            assert all(study.changed(whole, name, value) != whole for value in values), name
+    assert study.POLICIES[study.DEFAULT] == Policy()
+
+
+def test_differences_are_taken_seed_by_seed():
+    def row(part, setting, seed, forced):
+        return [part, setting, "0.12", seed, *Outcome(1.0, forced, *[0.0] * 8)]
+
+    rows = [row("policies", study.DEFAULT, seed, 10.0 * seed) for seed in range(4)]
+    rows += [row("buffer", "0.5", seed, 10.0 * seed + 1) for seed in range(3)]
+    found = study.differences(rows)
+    assert list(found) == [Case("buffer", "0.5", "0.12")]
+    (summary,) = found.values()
+    assert summary.mean["forced"] == 1 and summary.half_width["forced"] == 0
 
 
 def test_a_field_of_a_field_is_changed_alone():
@@ -97,7 +108,9 @@ def test_the_picture_shows_four_panels(tmp_path):
     figure.write(summaries, traces, "note", tmp_path / "out" / "cascade.png")
     with Image.open(tmp_path / "out" / "cascade.png") as image:
         assert image.width > 1_000 and len(image.convert("RGB").getcolors(1 << 24)) > 20
-    text = cascade.table(summaries)
+    swept = {case: each for case, each in summaries.items() if case.part in study.POLICY_SWEEPS}
+    text = cascade.table(summaries) + cascade.changes(swept)
+    assert "window.capacity" in text
     assert all(name in text for name in study.POLICIES)
 
 

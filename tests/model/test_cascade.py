@@ -234,7 +234,7 @@ def test_impact_amplifies_full_liquidation_and_slices_damp_it():
 
 
 def test_a_window_bounds_forced_volume_per_time():
-    trace, window = [], Window(capacity=0.01, period_seconds=3_600)
+    trace, window = [], Window(capacity=0.01, period_seconds=3_600, urgent=0)
     outcome = simulate(SMALL, Policy(window=window), still(0.08, 120), 1, trace)
     forced = np.array([row[2] for row in trace])
     allowed = 2 * (0.01 + 0.01 / 3_600 * np.arange(len(trace)) * 60)
