@@ -210,8 +210,8 @@ class Bidders:
     def resell(self, gains, costs, margins):
         """Fraction of each slice that pays when all of it is sold in the market at once; (p,).
 
-        Slippage grows at least as the square root of what is sold, so a slice that costs `c` times
-        what it brings pays for the fraction 1/c².
+        A fraction f of it moves the price by at most √f of what all of it would, so a slice that
+        costs c times what it brings pays for the fraction 1/c².
         """
         least = self.bidding.least * margins
         return np.clip((gains - least) / np.maximum(costs, 1e-15), 0, 1) ** 2

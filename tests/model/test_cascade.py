@@ -19,7 +19,7 @@ from reference_model.cascade.policies import (
     bidders_gain,
     largest_slice,
 )
-from reference_model.cascade.simulation import Path, World, shock, simulate
+from reference_model.cascade.simulation import Path, Simulation, World, shock, simulate
 from reference_model.ideal import margin, scenarios
 from reference_model.ideal.instruments import Instruments, Kind
 from reference_model.ideal.market import BLANK, Assets, Slices
@@ -242,6 +242,26 @@ def test_a_window_bounds_forced_volume_per_time():
     # A bucket for each underlying. It counts the greater delta of a book with puts, so it may
     # let a little less through.
     assert np.all(forced <= allowed * (1 + 1e-9))
+
+
+def test_clocks_pause_in_recovery_and_begin_anew_once_insolvent_or_run_out():
+    run = Simulation(SMALL, Policy(buffer=0.1), 1)
+
+    def found(now, equity):
+        run.now, ones = now, np.ones(len(run.started))
+        run._flag(Assessment(equity * ones, ones, 1.25 * ones, None))
+        return run.started[0], run.delayed[0]
+
+    assert found(0, 0.9) == (0, 0)
+    assert found(60, 1.1) == (0, 60) and found(120, 1.1) == (0, 120)
+    assert found(180, 0.9) == (0, 120)
+    assert found(240, -0.1) == (240, 0)
+    assert found(300, 0.5) == found(360, -0.1) == (240, 0)
+    run_out = 240 + Policy().discount.whole_seconds
+    assert found(run_out, -0.1) == (240, 0)
+    assert found(run_out + 60, 0.5) == (run_out + 60, 0)
+    assert found(run_out + 120, 1.37)[0] == run_out + 60
+    assert found(run_out + 180, 1.1 * 1.25)[0] == np.inf
 
 
 def test_a_gap_leaves_bad_debt_which_the_fund_pays():
