@@ -263,7 +263,7 @@ def test_attack_an_aged_auction_pays_no_bonus_at_once():
     assert s.equity(TWIN) < 0
     s.engine.bid(OPPOSITE >> 8, TWIN, OPPOSITE, WAD, 0)
     margin, deficit = 0.16 * s.prices[ETH] * 1_000, 0.2 * ETH_PRICE * 1_000
-    assert 0 < sum(s.paid_by_waterfall()) < 2 * 0.02 * (deficit + margin)
+    assert 0 < sum(s.paid_by_waterfall()) < rules.opening_discount * (deficit + margin) / WAD
 
 
 # --- deleveraging --------------------------------------------------------------------------------
