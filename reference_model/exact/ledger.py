@@ -108,8 +108,8 @@ class Account(NamedTuple):
 
     @property
     def is_bare(self) -> bool:
-        """Whether there is nothing but cash, debt and claims."""
-        return not self.has_size and not any(self.collateral)
+        """Whether there is nothing but cash, or debt."""
+        return not self.positions and not any(self.collateral)
 
 
 class MarketState(NamedTuple):
@@ -136,7 +136,7 @@ class State:
     pending_loss : int
         Sum of all recorded deficits.
     loss_recorded_at : int
-        Active time, seconds, at which a deficit was last found where there was none.
+        Active time, seconds, at which it last became more than dust.
     socialised : Socialised
         How much of all cash was taken of late.
     """
@@ -413,12 +413,16 @@ class Ledger:
         if after == before:
             return
         self.state.accounts[account] = after
-        pending = self.state.pending_loss - before.deficit + deficit
-        self.state.pending_loss = min(max(0, pending), MAX_DEFICIT)
-        if before.deficit == 0 and deficit > self.rules.auction.dust_margin:
-            self.state.loss_recorded_at = self.active_time
+        self._change_pending_loss(deficit - before.deficit)
         if after.status != before.status:
             self._emit("StatusChanged", account, before.status, after.status)
+
+    def _change_pending_loss(self, change: int) -> None:
+        """Add to the sum of recorded deficits; note the time at which it becomes more than dust."""
+        before, dust = self.state.pending_loss, self.rules.auction.dust_margin
+        self.state.pending_loss = min(max(0, before + change), MAX_DEFICIT)
+        if before <= dust < self.state.pending_loss:
+            self.state.loss_recorded_at = self.active_time
 
     def _emit(self, name: str, *values: Any) -> None:
         self.events.append(Event(name, values))

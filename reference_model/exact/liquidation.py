@@ -206,8 +206,9 @@ class Liquidation(Settlement):
         return self.state.pending_loss
 
     def is_loss_pending(self) -> bool:
-        """Whether accounts recorded insolvent lack more than dust."""
-        return self.state.pending_loss > self.rules.auction.dust_margin
+        """Whether accounts recorded insolvent lack more than dust, for a day at most."""
+        is_recent = self.active_time < self.state.loss_recorded_at + DAY
+        return is_recent and self.state.pending_loss > self.rules.auction.dust_margin
 
     def window_of(self, underlying: int) -> tuple[int, int]:
         """Units of forced volume counted at present, and units allowed, WAD; 0 for no limit."""
@@ -328,7 +329,7 @@ class Liquidation(Settlement):
         self._accrue_interest()
         paid, payment = waterfall.Payment(), mul_up(max(0, offer.price), fraction)
         if offer.price < 0:
-            paid = self._pay_claim(account, offer, mul_down(-offer.price, fraction))
+            paid = self._pay_claim(account, offer, fraction)
             payment = -paid.total
         self._fill_windows(self._account(account), fraction)
         limit = mul_up(clamp(wanted[1], -MAX_PRICE, MAX_PRICE), fraction)
@@ -366,14 +367,16 @@ class Liquidation(Settlement):
 
     # ---------------------------------------------------------------------------------- waterfall
 
-    def _pay_claim(self, account: int, offer: AuctionPreview, claim: int) -> waterfall.Payment:
-        """Find what pays a bidder's claim, in order."""
+    def _pay_claim(self, account: int, offer: AuctionPreview, fraction: int) -> waterfall.Payment:
+        """Find what pays a bidder's claim for a slice, in order."""
+        claim = mul_down(-offer.price, fraction)
         from_fees = min(claim, self.state.fees)
         self.state.fees -= from_fees
         from_fund = self._draw_on_fund(claim - from_fees)
         found, socialised = from_fees + from_fund, 0
         if self._may_socialise(self._account(account), offer.elapsed_seconds):
-            socialised = self._socialise(claim - found, found)
+            missing = mul_down(max(0, -offer.assessment.collateral_equity), fraction)
+            socialised = self._socialise(min(claim - found, missing), found)
         return waterfall.Payment(from_fees, from_fund, socialised)
 
     def _draw_on_fund(self, rest: int) -> int:
@@ -399,10 +402,8 @@ class Liquidation(Settlement):
         return self.state.fees + to_wad_down(insured_raw, self.settlement_token.decimals)
 
     def _require_no_run(self) -> None:
-        """Refuse, for a day, that cash leaves ahead of a loss beyond fees and fund."""
-        pending = self.state.pending_loss
-        is_recent = self.active_time < self.state.loss_recorded_at + DAY
-        if self.is_loss_pending() and is_recent and pending > self._capital():
+        """Refuse that cash leaves ahead of a pending loss beyond fees and fund."""
+        if self.is_loss_pending() and self.state.pending_loss > self._capital():
             raise PendingLoss(self.state.pending_loss)
 
     def _may_socialise(self, account: Account, elapsed: int) -> bool:
@@ -414,7 +415,7 @@ class Liquidation(Settlement):
         return is_time and (comes_first or is_late or not account.has_size)
 
     def _socialise(self, rest: int, found: int) -> int:
-        """Take a loss from all owners of cash by the supply index."""
+        """Take cash that is missing from all owners of cash, by the supply index."""
         s = self.state
         pools = sum(market.pnl_pool for market in s.markets.values())
         base = s.cash_held + s.total_debt - pools - s.fees - found

@@ -177,7 +177,9 @@ TWINS = {
     "the fund before protocol capital": (
         liquidation.Liquidation,
         "_pay_claim",
-        lambda self, account, offer, claim: waterfall.Payment(0, self._draw_on_fund(claim), 0),
+        lambda self, account, offer, fraction: waterfall.Payment(
+            0, self._draw_on_fund(-offer.price * fraction // WAD), 0
+        ),
     ),
     "sales that leave open interest": (
         Ledger,
