@@ -347,7 +347,8 @@ def take_all(s, started=False):
     rules = s.rules.auction
     s.move(rules.fast_seconds + rules.slow_seconds, {})
     for part in range(20, 0, -1):
-        s.engine.bid(TWIN >> 8, OPPOSITE, TWIN, WAD // part, 0)
+        if s.engine.account(OPPOSITE).in_auction:  # what has no size is sold as a whole
+            s.engine.bid(TWIN >> 8, OPPOSITE, TWIN, WAD // part, 0)
     s.engine.settle(TWIN)
     return s.withdraw_most(TWIN)
 
@@ -363,6 +364,25 @@ def test_attack_a_pump_is_not_paid_by_who_only_lent():
     insured = s.engine.state.fees / WAD + MILLION
     assert -s.equity(OPPOSITE) > 2 * insured
     assert brought < take_all(s) <= brought + insured
+    assert all(map(int.__le__, before, map(s.engine.cash_of, LENDERS)))
+    s.require_conservation()
+
+
+@pytest.mark.parametrize("last_step", LastStep)
+def test_attack_a_claim_without_size_is_paid_no_sooner(last_step):
+    """Buy the loser's short back from the winner, and be sold with nothing but a lost claim.
+
+    That was taken for a debt, which waits for nothing: fund and a quarter of all cash went in the
+    second of the last price. Owners of cash now answer for missing cash alone, not for what a
+    market has lost, and a claim waits like a position.
+    """
+    s, brought = pumped(last_step)
+    before = [s.engine.cash_of(lender) for lender in LENDERS]
+    insured = s.engine.state.fees / WAD + MILLION
+    s.trade(OPPOSITE, TWIN, THIN, -s.size(OPPOSITE, THIN), price=0.999 * s.prices[THIN])
+    s.engine.start_auction(OPPOSITE, KEEPER)
+    assert s.engine.auction_of(OPPOSITE).discount == s.rules.auction.opening_discount
+    assert take_all(s, started=True) <= brought + insured
     assert all(map(int.__le__, before, map(s.engine.cash_of, LENDERS)))
     s.require_conservation()
 
@@ -391,7 +411,7 @@ def test_attack_a_hedged_middleman_freezes_nobody_for_good():
 
     The loser is short the perpetual, the middleman long it and short the future, the winner long
     the future; one owner has all three. Now everybody is free to leave a day after the loss was
-    recorded.
+    recorded, and owners of cash pay nothing for what the three have lost to each other.
     """
     s = scene(staked=MILLION, expiry=EXPIRY)
     loser, middleman, winner = TWIN, OPPOSITE, OPPOSITE + 1
@@ -412,6 +432,11 @@ def test_attack_a_hedged_middleman_freezes_nobody_for_good():
     with pytest.raises(PendingLoss):
         s.engine.withdraw(LENDERS[0] >> 8, LENDERS[0], 0, 1)
 
+    s.move(rules.slow_seconds, {})
+    before = s.engine.cash_of(LENDERS[0])
+    s.engine.bid(KEEPER >> 8, loser, KEEPER, WAD // 2, 0)
+    assert s.engine.cash_of(LENDERS[0]) >= before
+    s.require_conservation()
     s.move(recorded + 86_400 - s.now, {})
     assert s.withdraw_most(LENDERS[0]) >= MILLION
 
