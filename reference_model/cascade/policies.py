@@ -126,32 +126,29 @@ class Bucket:
     """Leaky buckets of a window, one for each underlying."""
 
     def __init__(self, window, underlyings):
-        self.window = window
+        self.capacity = window.capacity if window else np.inf
+        self.rate = window.capacity / window.period_seconds if window else np.inf
         self.level = np.zeros(underlyings)
 
     def leak(self, seconds):
         """Empty with time."""
-        if self.window:
-            rate = self.window.capacity / self.window.period_seconds
-            self.level = np.maximum(self.level - rate * seconds, 0)
+        self.level = np.maximum(self.level - self.rate * seconds, 0)
 
     def admit(self, volumes, is_urgent):
         """Fraction of each volume (u, p) there is room for, first come, first served; (p,)."""
-        room = (self.window.capacity - self.level)[:, None] - (volumes.cumsum(axis=1) - volumes)
+        room = (self.capacity - self.level)[:, None] - (volumes.cumsum(axis=1) - volumes)
         some = volumes > 0
         fits = np.where(some, room / np.where(some, volumes, 1), 1.0)
         return np.where(is_urgent, 1.0, np.clip(fits.min(axis=0), 0, 1))
 
     @property
     def full(self):
-        """Mask of the underlyings with no room left, within a hundredth; none without a window."""
-        if not self.window:
-            return np.zeros(len(self.level), bool)
-        return self.level > 0.99 * self.window.capacity
+        """Mask of the underlyings with no room left, within a hundredth."""
+        return self.level > 0.99 * self.capacity
 
     def fill(self, volumes):
         """Take volumes (u,) in."""
-        self.level = np.minimum(self.level + volumes, self.window.capacity if self.window else 0)
+        self.level = np.minimum(self.level + volumes, self.capacity)
 
 
 @dataclass(frozen=True)
