@@ -125,10 +125,10 @@ def draw(choose: Chooser, engine: Engine, cast: Cast, kinds: dict | None = None)
     return kind(choose, engine, cast)
 
 
-def draw_market(choose: Chooser, market: Market) -> Market:
-    """Let time pass and, mostly, post new prices and some settlement prices."""
+def draw_market(choose: Chooser, market: Market, jumps: tuple[int, ...] = ()) -> Market:
+    """Let time pass, one of some jumps, and, mostly, post new prices and some settlements."""
     age = choose.item((900, 901, 3_600, 3_601, 7_200, 7_201))
-    jumps = (1, 1, 60, 60, 60, age, age, 8 * 3_600, 8 * 3_600, DAY)
+    jumps = jumps or (1, 1, 60, 60, 60, age, age, 8 * 3_600, 8 * 3_600, DAY)
     jump = choose.item(jumps)
     if choose.integer(0, 30) == 0:
         ahead = [s.expiry - market.now for s in market.slices if s.expiry > market.now]

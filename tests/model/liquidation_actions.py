@@ -26,6 +26,8 @@ from reference_model.exact.errors import ModelError
 from reference_model.types import DAY, WAD, Health, LastStep, Market, Portfolio, Window
 
 UNLIMITED = 2**255 - 1
+# Seconds that may pass between prices: most auctions should be seen running.
+JUMPS = (1, 12, 60, 60, 300, 600, 900, 3_600, 3_600, 7_200, 8 * 3_600)
 
 
 def crash(choose: Chooser, market: Market, prices: dict[int, int]) -> Market:
@@ -110,12 +112,31 @@ def _leverage(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     return Action("match_orders", (order, True, answer, True, abs(size)))
 
 
+def _borrow(choose: Chooser, engine: Engine, cast: Cast) -> Action:
+    """Deposit a token and withdraw about as much cash as it is good for, in one batch."""
+    tokens = [c for c in engine.market.collaterals if c.rate and c.parameters.enabled]
+    collateral = choose.item([c for c in tokens if c.parameters.underlying])
+    parameters, account = collateral.parameters, choose.item(cast.accounts)
+    spots = {spot.underlying: spot for spot in engine.market.spots}
+    price = collateral.rate * spots[parameters.underlying].index // WAD
+    amount = parameters.cap_raw // choose.item((50, 150, 300))
+    value = amount * price // 10**parameters.decimals * (WAD - parameters.haircut) // WAD
+    loan = value * choose.item((60, 75, 85)) // 100 // 10 ** (18 - engine.settlement_token.decimals)
+    cash = max(0, engine.cash_of(account)) // 10 ** (18 - engine.settlement_token.decimals)
+    caller = account >> 8
+    items = (
+        Action("deposit", (caller, account, collateral.asset, amount)),
+        Action("withdraw", (caller, account, 0, loan + cash)),
+    )
+    return Action("batch", (caller, items))
+
+
 def _when_fallen(kind):
     """Return the kind, in whose place accounts mostly borrow more while none has fallen."""
 
     def drawn(choose: Chooser, engine: Engine, cast: Cast) -> Action:
         if not below_maintenance(engine, cast) and choose.integer(0, 9):
-            return _leverage(choose, engine, cast)
+            return choose.item((_leverage, _leverage, _borrow))(choose, engine, cast)
         return kind(choose, engine, cast)
 
     return drawn
@@ -161,7 +182,7 @@ def _deleverage(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     listed = sorted(others)
     if len(listed) > 1 and choose.integer(0, 2) == 0:
         listed = [choose.item(listed)]
-    if choose.integer(0, 9) == 0:
+    if choose.integer(0, 2) == 0:
         listed = choose.item(
             (listed[::-1], [*listed, choose.item(cast.accounts)], [], [*listed, 7])
         )
@@ -256,6 +277,7 @@ def _stake(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 LIQUIDATION_KINDS = {
     **{kind: max(1, weight // 3) for kind, weight in KINDS.items()},
     _leverage: 4,
+    _borrow: 3,
     _when_fallen(_update_status): 3,
     _when_fallen(_start_auction): 10,
     _when_fallen(_bid): 14,
