@@ -150,7 +150,7 @@ def test_the_walks_have_met_what_matters(met):
         *("Deleveraged", "Contributed", "fees", "fund", "all"),
         *("InAuction", "NoAuction", "AlreadyInAuction", "NotLiquidatable", "WindowExhausted"),
         *("InvalidBidder", "InvalidRewardAccount", "SlicePriceNotAcceptable", "PendingLoss"),
-        *("DeleveragingNotDue", "NothingToDeleverage", "NotAscending", "NotOpposite"),
+        *("DeleveragingNotDue", "NothingToDeleverage"),
         *("AdmissionPending", "TooManyPositions", "BelowInitialMargin", "ZeroAmount"),
         *("ERC4626ExceededMaxRedeem", "ERC4626ExceededMaxWithdraw", "InsufficientShares"),
     } - met
