@@ -29,6 +29,7 @@ INSOLVENT, IN_AUCTION, RECOVERING = 3, 4, 5
 LONGEST_PAUSE_SECONDS = 60
 # Until a bid was tried, what it is taken to cost.
 TYPICAL_BID_GAS = 2_000_000
+HEADROOM = 1.02
 
 log = structlog.get_logger()
 
@@ -303,7 +304,7 @@ class Keeper:
         wanted = offer(self.hand.gas_usd(self._bid_gas))
         if wanted is None:
             return False
-        arguments = self._arguments(account, wanted)
+        arguments = self._arguments(account, wanted, found)
         attempt = self.hand.attempt(self.engine, "bid", *arguments)
         if isinstance(attempt.result, Refusal):
             log.info("no bid", account=hex(account), reason=str(attempt.result))
@@ -313,19 +314,29 @@ class Keeper:
         sold = attempt.result[0] / WAD
         certain = offer(attempt.gas_usd, np.array([sold]))
         if certain is not None:
-            self._send_bid(account, certain, attempt, outcomes)
+            arguments = self._arguments(account, certain, found)
+            self._send_bid(arguments, certain, attempt, outcomes)
         return certain is not None
 
-    def _arguments(self, account: int, offer: Offer) -> tuple[int, int, int, int]:
-        fraction = min(round(offer.fraction * WAD), WAD)
+    def _arguments(self, account: int, offer: Offer, found: Preview) -> tuple[int, int, int, int]:
+        """Arguments of a bid; who wants the largest slice asks for a little more.
+
+        The price falls until the transaction is mined, so the slice that restores grows: asked for
+        as it was previewed, it would be missed by a hair and the auction go on. The engine sells no
+        more than the largest.
+        """
+        share = offer.fraction
+        if share >= found.largest * (1 - 1e-9):
+            share *= HEADROOM
+        fraction = min(round(share * WAD), WAD)
         return account, self.settings.bidder, fraction, round(offer.max_price * WAD)
 
     def _send_bid(
-        self, account: int, offer: Offer, attempt: Attempt, outcomes: dict[str, list[str]]
+        self, arguments: tuple, offer: Offer, attempt: Attempt, outcomes: dict[str, list[str]]
     ) -> None:
         outcome = self.hand.send(
-            *(self.engine, "bid", self._arguments(account, offer), attempt),
-            account=account,
+            *(self.engine, "bid", arguments, attempt),
+            account=arguments[0],
             payment_usd=attempt.result[1] / WAD,
             fraction=round(offer.fraction, 6),
             profit_usd=round(offer.profit, 2),
