@@ -6,7 +6,7 @@ one refuses batches they travel one by one. No contract is needed beside the eng
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 from ape import networks, project
@@ -91,6 +91,17 @@ def methods(contract: ContractInstance) -> dict[str, Method]:
     }
 
 
+@cache
+def declared_errors() -> dict[bytes, tuple[str, tuple[str, ...]]]:
+    """Name and types of every error that a contract of the project declares."""
+    known = {PANIC[0]: PANIC[1:], MESSAGE[0]: MESSAGE[1:]}
+    for contract in project.contracts.values():
+        for abi in contract.errors:
+            types = tuple(each.canonical_type for each in abi.inputs)
+            known[keccak(text=f"{abi.name}({','.join(types)})")[:4]] = abi.name, types
+    return known
+
+
 @dataclass
 class Chain:
     """The connected chain.
@@ -107,16 +118,6 @@ class Chain:
     @property
     def web3(self) -> Any:
         return networks.provider.web3
-
-    @cached_property
-    def errors(self) -> dict[bytes, tuple[str, tuple[str, ...]]]:
-        """Name and types of every error that a contract of the project declares."""
-        known = {PANIC[0]: PANIC[1:], MESSAGE[0]: MESSAGE[1:]}
-        for contract in project.contracts.values():
-            for abi in contract.errors:
-                types = tuple(each.canonical_type for each in abi.inputs)
-                known[keccak(text=f"{abi.name}({','.join(types)})")[:4]] = abi.name, types
-        return known
 
     def head(self) -> Head:
         """Return the latest block."""
@@ -215,7 +216,7 @@ class Chain:
     def refusal(self, data: str) -> Refusal:
         """Name the error in revert data."""
         raw = bytes.fromhex(data.removeprefix("0x"))
-        name, types = self.errors.get(raw[:4], ("", ()))
+        name, types = declared_errors().get(raw[:4], ("", ()))
         return Refusal(name, tuple(decode(types, raw[4:])) if name else (), data)
 
 

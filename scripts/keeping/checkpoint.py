@@ -2,7 +2,8 @@
 
 Accounts with the blocks in which they were first and last touched and what they held when read,
 the hashes of the blocks that were read last, and what was spent. Every step is one transaction, so
-that a run may end anywhere; reading the same blocks again changes nothing.
+that a run may end anywhere; reading the same blocks again changes nothing. Several commands may use
+one file at a time: what one of them reads, the others find among the changes.
 """
 
 import json
@@ -23,8 +24,10 @@ CREATE TABLE IF NOT EXISTS accounts (
     first_block INTEGER NOT NULL,
     last_block INTEGER NOT NULL,
     read_block INTEGER,
-    holdings TEXT
+    holdings TEXT,
+    revision INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS revisions ON accounts (revision);
 CREATE INDEX IF NOT EXISTS unread ON accounts (account) WHERE holdings IS NULL;
 CREATE TABLE IF NOT EXISTS spending (
     time INTEGER NOT NULL, what TEXT NOT NULL, account TEXT NOT NULL,
@@ -149,19 +152,29 @@ class Checkpoint:
         return [int(account, 16) for (account,) in rows]
 
     def remember(self, holdings: Iterable[tuple[int, list]], block: int) -> None:
-        """Keep what accounts hold as of a block."""
-        rows = [(json.dumps(held), block, hex(account)) for account, held in holdings]
+        """Keep what accounts hold as of a block, unless they were touched after it."""
+        rows = [(json.dumps(held), block, hex(account), block) for account, held in holdings]
         with self._transaction() as database:
             database.executemany(
-                "UPDATE accounts SET holdings = ?, read_block = ? WHERE account = ?", rows
+                "UPDATE accounts SET holdings = ?, read_block = ?, "
+                "revision = (SELECT coalesce(max(revision), 0) FROM accounts) + 1 "
+                "WHERE account = ? AND last_block <= ?",
+                rows,
             )
 
-    def holdings(self) -> Iterator[tuple[int, list]]:
-        """Accounts and what they held when read."""
+    def changes(self, since: int = 0) -> Iterator[tuple[int, int, list]]:
+        """Revisions after one, accounts, and what they held when read, in that order."""
         rows = self._database.execute(
-            "SELECT account, holdings FROM accounts WHERE holdings IS NOT NULL ORDER BY account"
+            "SELECT revision, account, holdings FROM accounts "
+            "WHERE revision > ? AND holdings IS NOT NULL ORDER BY revision",
+            (since,),
         )
-        return ((int(account, 16), json.loads(held)) for account, held in rows)
+        return ((revision, int(account, 16), json.loads(held)) for revision, account, held in rows)
+
+    def accounts(self) -> set[int]:
+        """All accounts."""
+        rows = self._database.execute("SELECT account FROM accounts")
+        return {int(account, 16) for (account,) in rows}
 
     def forget_holdings(self) -> None:
         """Have all accounts read anew."""

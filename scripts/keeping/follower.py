@@ -40,23 +40,23 @@ class Follower:
     refresh_seconds: float = 3_600
     fleet: Fleet = field(default_factory=Fleet)
     _refreshed: float = field(default_factory=time.monotonic, init=False)
+    _revision: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        for account, held in self.checkpoint.holdings():
-            self.fleet.put(account, Held(*held))
+        self._take_changes()
 
     def follow(self) -> Sync:
         """Take in all that has happened."""
         sync = self.discovery.sync()
         if sync.stepped_back:
             log.warning("the chain was reorganised", blocks=sync.stepped_back)
-            known = {account for account, _ in self.checkpoint.holdings()}
-            self.fleet.keep_only(known | set(self.checkpoint.unread()))
         if time.monotonic() - self._refreshed > self.refresh_seconds:
             self.checkpoint.forget_holdings()
             self._refreshed = time.monotonic()
         unnamed = [account for account in self.always if account not in self.fleet]
         self.read([*self.checkpoint.unread(), *unnamed], sync.head)
+        if sync.stepped_back or len(self.fleet) > self.checkpoint.count():
+            self.fleet.keep_only(self.checkpoint.accounts() | set(self.always))
         return sync
 
     def read(self, accounts: Sequence[int], head: Head) -> None:
@@ -71,6 +71,13 @@ class Follower:
                 self.fleet.put(account, held)
                 read.append((account, list(held)))
             self.checkpoint.remember(read, head.number)
+        self._take_changes()
+
+    def _take_changes(self) -> None:
+        """Take in what the checkpoint has learned, from whichever command."""
+        for revision, account, held in self.checkpoint.changes(self._revision):
+            self.fleet.put(account, Held(*held))
+            self._revision = revision
 
 
 def follower(

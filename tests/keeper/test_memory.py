@@ -72,6 +72,10 @@ def known(path):
     return [(int(account, 16), first, last) for account, first, last in rows]
 
 
+def held(memory):
+    return [(account, holdings) for _, account, holdings in memory.changes()]
+
+
 def test_every_account_that_an_event_names_is_found_with_its_blocks(memory, path):
     chain = Blocks().mine((TOUCHED, ALICE)).mine().mine((SOLD, ALICE, BOB), (TOUCHED, CAROL))
     sync = discovery(chain, memory).sync()
@@ -91,7 +95,7 @@ def test_restart_reads_only_what_is_new(memory, path):
     discovery(chain, again).sync()
     assert chain.asked == [(3, 3)]
     assert again.unread() == [BOB]
-    assert list(again.holdings()) == [(ALICE, [1.5, 0, [], [], 0])]
+    assert held(again) == [(ALICE, [1.5, 0, [], [], 0])]
     chain.asked.clear()
     discovery(chain, again).sync()
     assert chain.asked == [] and again.unread() == [BOB]
@@ -157,7 +161,7 @@ def test_account_known_before_a_reorganisation_stays(memory, path):
     reading.sync()
     chain.drop(1).mine(branch="b")
     reading.sync()
-    assert list(memory.holdings()) == [(ALICE, [1.0, 0, [], [], 0])], "nothing of it was undone"
+    assert held(memory) == [(ALICE, [1.0, 0, [], [], 0])], "nothing of it was undone"
 
 
 def test_nodes_that_limit_answers_are_asked_for_less(memory, path):
@@ -199,6 +203,28 @@ def test_latest_blocks_wait_for_confirmations(memory, path):
     chain.mine()
     reading.sync()
     assert known(path) == [(ALICE, 1, 1), (BOB, 2, 2)]
+
+
+def test_commands_that_share_a_file_learn_from_one_another(memory, path):
+    chain = Blocks().mine((TOUCHED, ALICE), (TOUCHED, BOB))
+    other = Checkpoint(path, "1 0x00 engine")
+    discovery(chain, memory).sync()
+    memory.remember([(ALICE, [1.0, 0, [], [], 0])], 1)
+    (first,) = other.changes()
+    assert first[1:] == (ALICE, [1.0, 0, [], [], 0])
+    assert list(other.changes(first[0])) == [] and other.unread() == [BOB]
+    other.remember([(BOB, [2.0, 0, [], [], 0])], 1)
+    (second,) = memory.changes(first[0])
+    assert second[1:] == (BOB, [2.0, 0, [], [], 0]) and memory.accounts() == {ALICE, BOB}
+
+
+def test_what_was_read_before_an_account_was_touched_is_not_kept(memory):
+    chain = Blocks().mine((TOUCHED, ALICE)).mine((TOUCHED, ALICE))
+    discovery(chain, memory).sync()
+    memory.remember([(ALICE, [1.0, 0, [], [], 0])], 1)
+    assert memory.unread() == [ALICE] and held(memory) == []
+    memory.remember([(ALICE, [2.0, 0, [], [], 0])], 2)
+    assert memory.unread() == [] and held(memory) == [(ALICE, [2.0, 0, [], [], 0])]
 
 
 def test_first_block_may_be_named(memory, path):
