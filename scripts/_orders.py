@@ -1,7 +1,7 @@
 """Signed orders: what a trader's program needs to trade (specification, section 6)."""
 
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ape import chain
 from ape.api import AccountAPI
@@ -18,6 +18,12 @@ TYPES = {
     "nonce": "uint64",
     "reduceOnly": "bool",
 }
+DOMAIN = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
 
 
 class Order(NamedTuple):
@@ -60,12 +66,20 @@ class OrderDesk:
 
     def sign(self, owner: AccountAPI, order: Order) -> bytes:
         """Sign an order."""
-        message = encode_typed_data(
-            domain_data=self._domain,
-            message_types={"Order": [{"name": name, "type": kind} for name, kind in TYPES.items()]},
-            message_data=dict(zip(TYPES, order, strict=True)),
-        )
+        message = encode_typed_data(full_message=self.typed_data(order))
         return owner.sign_message(message).encode_rsv()
+
+    def typed_data(self, order: Order) -> dict[str, Any]:
+        """Return an order as wallets show and sign it (EIP-712)."""
+        return {
+            "domain": self._domain,
+            "primaryType": "Order",
+            "types": {
+                "EIP712Domain": DOMAIN,
+                "Order": [{"name": name, "type": kind} for name, kind in TYPES.items()],
+            },
+            "message": dict(zip(TYPES, order, strict=True)),
+        }
 
     def fill(self, maker: AccountAPI, resting: Order, taker: AccountAPI, taking: Order) -> tuple:
         """Arguments of ``matchOrders`` for all that the taker wants."""

@@ -1,0 +1,1 @@
+"""A real crash day with hundreds of accounts, keepers and the waterfall, counted to the wei."""
