@@ -34,7 +34,7 @@ SHORT, LONG = 0xBAD << 8, 0xBAD << 8 | 1
 FIRST, REFUNDED, PEAK = 0.0095, 0.037555, 0.05
 BROUGHT, SOLD_SHORT = 7.2 * MILLION, 4.1 * MILLION
 PUMP = np.geomspace(FIRST, PEAK, 61)
-CARELESS = {"oi_lower": 1e12, "oi_upper": 2e12, "open_interest_cap": 1e12, "lot_size": 1_000}
+CARELESS = {"oi_lower": 1e10, "oi_upper": 2e10, "open_interest_cap": 1e10, "lot_size": 10}
 
 
 def jelly_vault():
@@ -72,7 +72,7 @@ def jelly(wanted=0.0, **changes):
     scene.deposit(KEEPER, 50 * MILLION)
     for account in (SHORT, LONG):
         scene.deposit(account, BROUGHT / 2)
-    scene.trade_most(LONG, SHORT, JELLY, round(SOLD_SHORT / FIRST / 1_000))
+    scene.trade_most(LONG, SHORT, JELLY, round(SOLD_SHORT / FIRST / 10))
     taken = scene.withdraw_most(SHORT) + scene.withdraw_most(LONG)
     hedge = 0.0
     for price in PUMP[1:]:
@@ -107,7 +107,7 @@ def test_jelly_margin_of_a_crowded_market_is_there_before_the_pump():
 
     crowded = {"oi_lower": 2e7, "oi_upper": 1e8, "max_oi_multiplier": 10}
     thin = {"scan_range": 0.6, "max_scan_range": 0.6, "depth": 250_000, "concentration_rate": 0.1}
-    scene, taken, _ = jelly(**crowded, **thin, open_interest_cap=1e9, lot_size=1_000)
+    scene, taken, _ = jelly(**crowded, **thin, open_interest_cap=1e9, lot_size=10)
     size = scene.size(LONG, JELLY)
     assert 0.1 < size * FIRST / SOLD_SHORT < 0.3
     assert taken < 1_000, "the position needs all that was brought"
