@@ -6,7 +6,7 @@ Source: specification, section 15; Liquidation, section 12.
 from collections import Counter
 from typing import NamedTuple
 
-from reference_model.exact import auction, risk_model
+from reference_model.exact import auction, deleveraging, risk_model
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact.engine import Engine
@@ -254,6 +254,34 @@ def losses_are_paid_in_order(engine: Engine, sale: Sale) -> list[str]:
     if socialised and fund and fund.total_assets():
         found.append(f"L5: {sale.event} left {fund.total_assets()} in the fund")
     return found
+
+
+def closing_is_fair(engine: Engine, before: State, closed: list[Event]) -> list[str]:
+    """L4 of deleveraging, given its events: nobody's ratio of requirement to equity rises.
+
+    The insolvent account gains what the counterparties gave, to rounding.
+    """
+    found = []
+    for account, counterparty, *_ in (event.values for event in closed):
+        old, new = (_assessed(engine, state, counterparty) for state in (before, engine.state))
+        if deleveraging.hurts(old, new):
+            found.append(f"L4: deleveraging turned {counterparty:#x} from {old} to {new}")
+        old, new = (_assessed(engine, state, account) for state in (before, engine.state))
+        given = sum(event.values[-1] for event in closed)
+        if not -old.equity >= given or abs(new.equity - old.equity - given) > _rounding(
+            engine, old
+        ):
+            found.append(f"L4: {closed} gave {given} to {account:#x}, from {old} to {new}")
+    return found
+
+
+def _assessed(engine: Engine, state: State, account: int) -> Assessment:
+    """Assess an account as it stands in a state."""
+    current, engine.state = engine.state, state
+    try:
+        return risk_model.assess(engine.portfolio(account), engine.market)
+    finally:
+        engine.state = current
 
 
 def _cash(engine: Engine, state: State, *accounts: int) -> int:

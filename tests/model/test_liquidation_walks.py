@@ -10,7 +10,14 @@ from model import ledger_world as world
 from model import liquidation_actions as falls
 from model.test_exact_walks import ACCOUNTS, PEOPLE
 
-from reference_model.exact import auction, invariants, liquidation, risk_model, waterfall
+from reference_model.exact import (
+    auction,
+    deleveraging,
+    invariants,
+    liquidation,
+    risk_model,
+    waterfall,
+)
 from reference_model.exact.engine import Engine
 from reference_model.exact.insurance_fund import InsuranceFund
 from reference_model.exact.ledger import Ledger
@@ -73,6 +80,9 @@ class Walk:
                     for name, paid in zip(("fees", "fund", "all"), event.values[4:], strict=True)
                     if paid
                 }
+        if action.name == "deleverage":
+            closed = [event for event in engine.events[emitted:] if event.name == "Deleveraged"]
+            found += invariants.closing_is_fair(engine, before, closed)
         found += self._unchecked(action, before)
         return [f"{message} after {action}" for message in found]
 
@@ -186,6 +196,11 @@ TWINS = {
         Ledger,
         "_change_open_interest",
         lambda self, instrument, change: None,
+    ),
+    "haircuts of what was paid in": (
+        deleveraging,
+        "hurts",
+        lambda before, after: after.equity < 0,
     ),
     "insolvency that nobody writes down": (Ledger, "_record", lambda self, account, seen: None),
 }
