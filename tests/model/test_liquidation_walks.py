@@ -12,7 +12,6 @@ from model.test_exact_walks import ACCOUNTS, PEOPLE
 
 from reference_model.exact import (
     auction,
-    deleveraging,
     invariants,
     liquidation,
     risk_model,
@@ -196,11 +195,6 @@ TWINS = {
         Ledger,
         "_change_open_interest",
         lambda self, instrument, change: None,
-    ),
-    "haircuts of what was paid in": (
-        deleveraging,
-        "hurts",
-        lambda before, after: after.equity < 0,
     ),
     "insolvency that nobody writes down": (Ledger, "_record", lambda self, account, seen: None),
 }
