@@ -46,19 +46,23 @@ library Slice {
         netted = new uint256[](from.length);
         uint256[] memory places = _placesOf(to);
         uint256 count = to.length;
-        for (uint256 i = 0; i < from.length; ++i) {
-            uint128 instrument = from[i].instrument();
-            (int256 size, int256 quote) = (from[i].size(), from[i].quote());
-            (int256 moved, int256 movedQuote) = (part(size, fraction), part(quote, fraction));
-            from[i] = Position.pack(instrument, size - moved, quote - movedQuote);
+        // Sizes are below 2^95, quotes below 2^111, and parts of them no more; places are few.
+        unchecked {
+            for (uint256 i = 0; i < from.length; ++i) {
+                uint256 slot = from[i];
+                uint128 instrument = slot.instrument();
+                (int256 size, int256 quote) = (slot.size(), slot.quote());
+                (int256 moved, int256 movedQuote) = (part(size, fraction), part(quote, fraction));
+                from[i] = Position.pack(instrument, size - moved, quote - movedQuote);
 
-            (bool isHeld, uint256 place) = _find(places, instrument);
-            if (!isHeld) place = count++;
-            // Zero, and so of size and quote zero, if it is new.
-            uint256 slot = merged[place];
-            size = slot.size();
-            merged[place] = Position.pack(instrument, size + moved, slot.quote() + movedQuote);
-            netted[i] = uint256(instrument >> 120) << 248 | _netted(size, moved);
+                (bool isHeld, uint256 place) = _find(places, instrument);
+                if (!isHeld) place = count++;
+                // Zero, and so of size and quote zero, if it is new.
+                slot = merged[place];
+                size = slot.size();
+                merged[place] = Position.pack(instrument, size + moved, slot.quote() + movedQuote);
+                netted[i] = uint256(instrument >> 120) << 248 | _netted(size, moved);
+            }
         }
         // Shortens the array in place: there was room for all.
         assembly ("memory-safe") {

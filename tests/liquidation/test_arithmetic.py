@@ -344,7 +344,7 @@ def test_moving_a_slice_into_a_full_account_is_cheap(contract, rng, count):
     slots = book(rng, count + 4, 2**90)[:count]
     bidder = overlapping(rng, slots, count)[:count]
     *_, gas = contract.move(slots, bidder, WAD // 3)
-    assert gas < 7_000 * count
+    assert gas < 6_000 * count
 
 
 # Waterfall ------------------------------------------------------------------------------------
