@@ -9,8 +9,8 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IInsuranceFund} from "./interfaces/IInsuranceFund.sol";
-import {ILiquidationEngine} from "./interfaces/ILiquidationEngine.sol";
 import {IOutageClock} from "./interfaces/IOutageClock.sol";
+import {ISettlement} from "./interfaces/ISettlement.sol";
 import {Ranges} from "./margin/Ranges.sol";
 
 /// @title Stakers' money that pays for insolvent accounts
@@ -31,7 +31,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     uint8 private constant SHARE_DECIMALS = 6;
 
     /// @notice Engine whose losses the fund covers.
-    ILiquidationEngine public immutable engine;
+    ISettlement public immutable engine;
 
     /// @notice Clock that requests wait by.
     IOutageClock public immutable clock;
@@ -50,7 +50,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     /// @param cooldownSeconds_ Active time between a request and the exit, [1 hour, 30 days].
     /// @param exitWindowSeconds_ Active time for which the exit is open, [1 hour, 30 days].
     constructor(
-        ILiquidationEngine engine_,
+        ISettlement engine_,
         IOutageClock clock_,
         IERC20 settlementToken,
         uint256 cooldownSeconds_,

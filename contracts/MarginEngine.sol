@@ -49,35 +49,37 @@ contract MarginEngine is IMarginEngine, Ledger {
         int256 entryPrice;
         uint256 index;
         int256 openInterestChange;
+        bool closes;
         UnderlyingParameters parameters;
     }
 
     /// @inheritdoc IMarginEngine
     IExchange public immutable exchange;
     /// @notice Code for the calls that are not found here; it works on this contract's state.
-    Ledger public immutable liquidationEngine;
+    Ledger public immutable settlementEngine;
 
-    /// @notice Takes what the ledger trusts from the other half of its code, so that the two agree.
-    /// @param liquidationEngine_ Deployed before, for this engine.
-    constructor(Ledger liquidationEngine_)
+    /// @notice Takes what the ledger trusts from the other part of its code, so that they agree.
+    /// @param settlementEngine_ Deployed before, for this engine.
+    constructor(Ledger settlementEngine_)
         Ledger(
-            liquidationEngine_.parameters(),
-            liquidationEngine_.marketData(),
-            liquidationEngine_.riskModel(),
-            liquidationEngine_.settlementToken(),
-            liquidationEngine_.authority()
+            settlementEngine_.parameters(),
+            settlementEngine_.liquidationParameters(),
+            settlementEngine_.marketData(),
+            settlementEngine_.riskModel(),
+            settlementEngine_.settlementToken(),
+            settlementEngine_.authority()
         )
     {
-        liquidationEngine = liquidationEngine_;
+        settlementEngine = settlementEngine_;
         exchange = new Exchange(this);
         _cashState.borrowIndex = 1e18;
         _cashState.supplyIndex = 1e18;
         _cashState.accruedAt = uint40(block.timestamp);
     }
 
-    /// @dev What is unknown here, the liquidation engine may know. Its reverts pass through.
+    /// @dev What is unknown here, the settlement engine may know. Its reverts pass through.
     fallback(bytes calldata call) external returns (bytes memory) {
-        return Address.functionDelegateCall(address(liquidationEngine), call);
+        return Address.functionDelegateCall(address(settlementEngine), call);
     }
 
     // ------------------------------------------------------------------------ deposit, withdraw
@@ -97,6 +99,7 @@ contract MarginEngine is IMarginEngine, Ledger {
     {
         _requireAuthorised(account);
         if (amountRaw == 0) revert ZeroAmount();
+        if (asset == CASH) _requireLossesCovered();
         _save(_loadAccount(account), TransientSnapshot.MUST_CHECK | TransientSnapshot.WITHDREW);
         if (asset == CASH) _withdrawCash(account, amountRaw, to);
         else _withdrawCollateral(account, asset, amountRaw, to);
@@ -128,6 +131,7 @@ contract MarginEngine is IMarginEngine, Ledger {
             _openAccount(fill.takerAccount, TransientSnapshot.MUST_CHECK, state);
         _trade(taker, trade, fill.takerSize, fill.takerReduceOnly, feeRate, state);
 
+        _requireLots(trade, FixedPoint.abs(fill.takerSize));
         _changeOpenInterest(trade);
         _settleClosed(maker, taker, fill.instrument, state);
         _storeAccount(maker);
@@ -187,7 +191,7 @@ contract MarginEngine is IMarginEngine, Ledger {
 
     /// @inheritdoc IMarginEngine
     function positionsOf(uint256 account) external view returns (uint256[] memory) {
-        return _loadPositions(account, Accounts.unpack(_headers[account]).positionCount);
+        return _loadPositions(account);
     }
 
     /// @inheritdoc IMarginEngine
@@ -196,8 +200,7 @@ contract MarginEngine is IMarginEngine, Ledger {
         view
         returns (int256 size, int256 quote)
     {
-        uint256[] memory positions =
-            _loadPositions(account, Accounts.unpack(_headers[account]).positionCount);
+        uint256[] memory positions = _loadPositions(account);
         uint256 i = Positions.find(positions, instrument);
         if (i < positions.length) (size, quote) = (positions[i].size(), positions[i].quote());
     }
@@ -230,19 +233,23 @@ contract MarginEngine is IMarginEngine, Ledger {
     // -------------------------------------------------------------------------- accounts, tokens
 
     function _depositCash(uint256 id, uint256 amountRaw) private {
-        uint256 amount = FixedPoint.toWadDown(
-            FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals
-        );
+        uint256 amount = _cashDown(amountRaw);
         if (amount == 0) revert ZeroAmount();
         // Tokens come first: seen from a token's hook, the account is not yet richer.
         uint256 balanceRaw = _pull(settlementToken, amountRaw);
         if (_batching) _save(_loadAccount(id), 0);
-        CashState memory state = _changeCash(id, amount.toInt256());
-        state.cashHeld = (state.cashHeld + amount).toUint128();
-        uint256 accountedRaw = FixedPoint.toRawUp(state.cashHeld, settlementDecimals);
-        _requireCovered(settlementToken, balanceRaw, accountedRaw);
+        CashState memory state = _accruedCash();
+        _changeCash(id, amount.toInt256(), state);
+        _receiveCash(state, amount, balanceRaw);
         _cashState = state;
         emit Deposited(id, CASH, msg.sender, amountRaw, amount);
+    }
+
+    /// @dev Nobody leaves the other owners of cash alone with a loss that they will have to bear.
+    function _requireLossesCovered() private view {
+        if (!_isLossPending()) return;
+        uint256 pendingLoss = _losses.pendingLoss;
+        if (pendingLoss > _capital()) revert PendingLoss(pendingLoss);
     }
 
     function _withdrawCash(uint256 id, uint256 amountRaw, address to) private {
@@ -250,23 +257,12 @@ contract MarginEngine is IMarginEngine, Ledger {
         uint256 cashHeld = _cashState.cashHeld;
         if (amount > cashHeld) revert InsufficientCash(amount, cashHeld);
         // Below 2^128 by that.
-        CashState memory state = _changeCash(id, -int256(amount));
+        CashState memory state = _accruedCash();
+        _changeCash(id, -int256(amount), state);
         state.cashHeld -= uint128(amount);
         _cashState = state;
         emit Withdrawn(id, CASH, to, amountRaw, amount);
         _push(settlementToken, to, amountRaw);
-    }
-
-    /// @dev Books interest and changes the cash of an account whose positions stay as they are.
-    function _changeCash(uint256 id, int256 change) private returns (CashState memory state) {
-        state = _accruedCash();
-        Account memory account;
-        account.id = id;
-        account.header = Accounts.unpack(_headers[id]);
-        int256 interest = Interest.book(account, state);
-        if (interest != 0) emit InterestBooked(id, interest);
-        Interest.changeCash(account, state, change);
-        _headers[id] = Accounts.pack(account.header);
     }
 
     function _depositCollateral(uint256 account, uint8 asset, uint256 amountRaw) private {
@@ -311,9 +307,7 @@ contract MarginEngine is IMarginEngine, Ledger {
         if (!listed) revert Instrument.UnknownInstrument(instrument);
         if (expiry != 0 && block.timestamp >= expiry) revert InstrumentExpired(instrument, expiry);
 
-        uint256 size = FixedPoint.abs(fill.takerSize);
-        uint256 lotSize = trade.parameters.lotSize;
-        if (size == 0 || size % lotSize != 0) revert InvalidSize(size, lotSize);
+        if (fill.takerSize == 0) revert InvalidSize(0, trade.parameters.lotSize);
         trade.price = fill.price;
         if (trade.price == 0 && !instrument.isOption()) revert InvalidPrice(trade.price);
     }
@@ -354,6 +348,7 @@ contract MarginEngine is IMarginEngine, Ledger {
         Interest.changeCash(account, state, -change.premium - fee.toInt256());
         state.fees = (state.fees + fee).toUint128();
         trade.openInterestChange += change.grossChange();
+        if (change.sizeAfter == 0) trade.closes = true;
         emit Traded(
             account.id,
             trade.instrument,
@@ -363,6 +358,12 @@ contract MarginEngine is IMarginEngine, Ledger {
             fee,
             change.sizeAfter
         );
+    }
+
+    /// @dev Slices of a liquidation leave odd lots; whoever has one must be able to close it.
+    function _requireLots(Trade memory trade, uint256 size) private pure {
+        uint256 lotSize = trade.parameters.lotSize;
+        if (size % lotSize != 0 && !trade.closes) revert InvalidSize(size, lotSize);
     }
 
     function _changeOpenInterest(Trade memory trade) private {

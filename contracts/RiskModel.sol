@@ -7,6 +7,7 @@ import {LibSort} from "solady/src/utils/LibSort.sol";
 import {IMarketData} from "./interfaces/IMarketData.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {IRiskModel} from "./interfaces/IRiskModel.sol";
+import {Admission} from "./ledger/Admission.sol";
 import {Positions} from "./ledger/Positions.sol";
 import {Charges} from "./margin/Charges.sol";
 import {Losses} from "./margin/Losses.sol";
@@ -24,7 +25,6 @@ import {
     Breakdown,
     CollateralParameters,
     GlobalParameters,
-    Health,
     MarginMode,
     Portfolio,
     UnderlyingBreakdown,
@@ -566,12 +566,7 @@ contract RiskModel is IRiskModel {
             );
         }
         assessment.initialEquity = assessment.collateralEquity + derivatives;
-        if (assessment.equity < 0) result.health = Health.INSOLVENT;
-        else if (assessment.equity < int256(assessment.maintenanceMargin)) {
-            result.health = Health.LIQUIDATABLE;
-        } else if (assessment.initialEquity < int256(assessment.initialMargin)) {
-            result.health = Health.MARGIN_CALL;
-        }
+        result.health = Admission.healthOf(assessment);
     }
 
     function _note(Pass memory pass, uint256 timestamp) private pure {

@@ -206,6 +206,60 @@ class InterestParameters(_Section):
         return self.wads(*InterestParameters.model_fields)
 
 
+class Window(_Section):
+    """Forced volume of a market: units in as much active time."""
+
+    capacity: Amount
+    period_seconds: _integer(1, 7 * DAY)
+
+    def struct(self) -> dict[str, int]:
+        """Return the Solidity struct."""
+        return {**self.wads("capacity"), "periodSeconds": self.period_seconds}
+
+
+class InsuranceFund(_Section):
+    """How stakers may leave."""
+
+    cooldown_seconds: _integer(HOUR, 30 * DAY)
+    exit_window_seconds: _integer(HOUR, 30 * DAY)
+
+
+class Liquidation(_Section):
+    """Rules of auctions and the waterfall, windows by underlying, and the insurance fund."""
+
+    opening_discount: _decimal("0", "0.5")
+    cusp_discount: Share
+    fast_seconds: _integer(1, DAY)
+    slow_seconds: _integer(1, 7 * DAY)
+    buffer: Share
+    dust_margin: _decimal("0", "1000000")
+    reward_rate: _decimal("0", "0.1")
+    reward_cap: _decimal("0", "1000000")
+    insolvency_bonus: Share
+    last_step: Literal["socialise", "deleverage"]
+    max_socialised_share: _decimal("0", "0.5")
+    max_deleverage_share: _decimal("0.01", "1")
+    windows: dict[str, Window] = {}
+    insurance_fund: InsuranceFund
+
+    @model_validator(mode="after")
+    def _discounts_are_ordered(self) -> "Liquidation":
+        if self.opening_discount > self.cusp_discount:
+            raise ValueError("openingDiscount must not be above cuspDiscount")
+        return self
+
+    def struct(self) -> dict[str, int]:
+        """Return the Solidity struct of the rules."""
+        return {
+            **self.wads("opening_discount", "cusp_discount"),
+            "fastSeconds": self.fast_seconds,
+            "slowSeconds": self.slow_seconds,
+            **self.wads("buffer", "dust_margin", "reward_rate", "reward_cap", "insolvency_bonus"),
+            "lastStep": ("socialise", "deleverage").index(self.last_step),
+            **self.wads("max_socialised_share", "max_deleverage_share"),
+        }
+
+
 class VolClass(_Section):
     """Scenarios of one move of volatility."""
 
@@ -532,6 +586,7 @@ class Configuration(_Section):
     settlement_token: SettlementToken
     global_: Annotated[GlobalParameters, Field(alias="global")]
     interest: InterestParameters
+    liquidation: Liquidation
     scenarios: list[VolClass]
     # In JSON keys are text.
     decorrelations: dict[Annotated[int, _between(0, 7)], Share]
@@ -590,9 +645,13 @@ class Configuration(_Section):
                     f"collaterals.{name}.underlying = {collateral.underlying}: "
                     f"must be null or one of {known}"
                 )
-        for name in self.estimator.basket:
-            if name not in self.underlyings:
-                raise ValueError(f"estimator.basket.{name} is not an underlying")
+        for section, names in (
+            ("estimator.basket", self.estimator.basket),
+            ("liquidation.windows", self.liquidation.windows),
+        ):
+            for name in names:
+                if name not in self.underlyings:
+                    raise ValueError(f"{section}.{name} is not an underlying")
         return self
 
     @model_validator(mode="after")

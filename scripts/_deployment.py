@@ -172,7 +172,9 @@ class Deployment:
     market_data: ContractInstance
     volatility_estimator: ContractInstance
     risk_model: ContractInstance
+    liquidation_parameters: ContractInstance
     margin_engine: ContractInstance
+    insurance_fund: ContractInstance
     margin_lens: ContractInstance
     tokens: dict[str, ContractInstance]
 
@@ -192,7 +194,9 @@ class Deployment:
             market_data=at(manifest.market_data),
             volatility_estimator=at("VolatilityEstimator"),
             risk_model=at("RiskModel"),
+            liquidation_parameters=at("LiquidationParameters"),
             margin_engine=at("MarginEngine"),
+            insurance_fund=at("InsuranceFund"),
             margin_lens=at("MarginLens"),
             tokens={symbol: project.MockToken.at(a) for symbol, a in manifest.tokens.items()},
         )
@@ -356,14 +360,19 @@ class _Run:
             yield "market data", self._deploy_market_data
         yield "volatility estimator", self._deploy_volatility_estimator
         yield "risk model", self._deploy_risk_model
+        yield "liquidation parameters", self._deploy_liquidation_parameters
         yield "margin engine", self._deploy_margin_engine
+        yield "insurance fund", self._deploy_insurance_fund
         yield "margin lens", lambda: self._deploy("MarginLens", self._at("MarginEngine"))
         yield "global parameters", self._set_globals
+        yield "rules of auctions", self._set_auctions
         for group, weight in c.decorrelations.items():
             yield f"group {group}", lambda g=group, w=weight: self._set_decorrelation(g, w)
         for symbol in c.underlyings:
             yield f"underlying {symbol}", lambda symbol=symbol: self._set_underlying(symbol)
             yield f"expiries of {symbol}", lambda symbol=symbol: self._list_expiries(symbol)
+        for symbol in c.liquidation.windows:
+            yield f"window of {symbol}", lambda symbol=symbol: self._set_window(symbol)
         for symbol in c.collaterals:
             yield f"collateral {symbol}", lambda symbol=symbol: self._set_collateral(symbol)
         if hub:
@@ -418,16 +427,33 @@ class _Run:
     def _deploy_risk_model(self) -> None:
         self._deploy("RiskModel", self._at("Parameters"), self._at(self.manifest.market_data))
 
+    def _deploy_liquidation_parameters(self) -> None:
+        rules = self.configuration.liquidation.struct()
+        self._deploy("LiquidationParameters", self._at("Governance"), rules)
+
+    def _deploy_insurance_fund(self) -> None:
+        fund = self.configuration.liquidation.insurance_fund
+        self._deploy(
+            "InsuranceFund",
+            self._at("MarginEngine"),
+            self._at("Parameters"),
+            self.manifest.tokens[self.configuration.settlement_token.symbol],
+            fund.cooldown_seconds,
+            fund.exit_window_seconds,
+        )
+
     def _deploy_margin_engine(self) -> None:
         self._deploy(
             "LiquidationEngine",
             self._at("Parameters"),
+            self._at("LiquidationParameters"),
             self._at(self.manifest.market_data),
             self._at("RiskModel"),
             self.manifest.tokens[self.configuration.settlement_token.symbol],
             self._at("Governance"),
         )
-        self._deploy("MarginEngine", self._at("LiquidationEngine"))
+        self._deploy("SettlementEngine", self._at("LiquidationEngine"))
+        self._deploy("MarginEngine", self._at("SettlementEngine"))
 
     def _set_globals(self) -> None:
         c, parameters = self.configuration, self._parameters
@@ -436,6 +462,22 @@ class _Run:
         wanted = c.scenario_structs()
         if [_fields(s, wanted[0]) for s in parameters.scenarioTarget()] != wanted:
             self._call(parameters, "setScenarios", wanted)
+
+    def _set_auctions(self) -> None:
+        rules = self._instance("LiquidationParameters")
+        wanted = self.configuration.liquidation.struct()
+        if _fields(rules.auctionParameters(), wanted) != wanted:
+            self._call(rules, "setAuctionParameters", wanted)
+        fund = self._at("InsuranceFund")
+        if rules.insuranceFund() != fund:
+            self._call(rules, "setInsuranceFund", fund)
+
+    def _set_window(self, symbol: str) -> None:
+        rules = self._instance("LiquidationParameters")
+        underlying = self.manifest.underlyings[symbol]
+        wanted = self.configuration.liquidation.windows[symbol].struct()
+        if _fields(rules.window(underlying), wanted) != wanted:
+            self._call(rules, "setWindow", underlying, wanted)
 
     def _set_decorrelation(self, group: int, weight: Any) -> None:
         wanted = to_wad(weight)

@@ -15,8 +15,8 @@ interface ILedger {
     /// @notice The caller, or signer, is neither owner nor operator of the account.
     error NotAuthorised(uint256 account, address caller);
 
-    /// @notice A part of the ledger's code was called at its own address; call the margin engine.
-    error OnlyDelegated(address code);
+    /// @notice What is asked for stays while recorded deficits of this sum, USD, are not covered.
+    error PendingLoss(uint256 pendingLoss);
 
     /// @notice A state-changing function was entered from within another.
     error Reentrancy();

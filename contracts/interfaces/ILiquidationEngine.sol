@@ -37,23 +37,8 @@ interface ILiquidationEngine {
     /// @notice No more of this market may be sold by force at present. Units.
     error WindowExhausted(uint8 underlying, uint256 level, uint256 capacity);
 
-    /// @notice What is asked for stays while recorded deficits of this sum, USD, are not covered.
-    error PendingLoss(uint256 pendingLoss);
-
     /// @notice The account has yet to be admitted at the end of this batch.
     error AdmissionPending(uint256 account);
-
-    /// @notice Deleveraging is not the last step, or not yet.
-    error DeleveragingNotDue(uint256 account);
-
-    /// @notice The account has no live position in the instrument.
-    error NothingToDeleverage(uint256 account, uint128 instrument);
-
-    /// @notice Counterparties must ascend, and be other accounts.
-    error NotAscending(uint256 account);
-
-    /// @notice The counterparty has no opposite position.
-    error NotOpposite(uint256 account);
 
     // ------------------------------------------------------------------------------------ events
 
@@ -104,28 +89,6 @@ interface ILiquidationEngine {
     /// @param supplyIndex Index of cash that is owned, after it.
     event LossSocialised(uint256 amount, uint256 supplyIndex);
 
-    /// @notice A counterparty's position was closed against an insolvent account's.
-    /// @param account The insolvent account.
-    /// @param counterparty The other side.
-    /// @param instrument What was closed.
-    /// @param size Units that the account bought; negative if it sold.
-    /// @param price Fair price, USD.
-    /// @param haircut What the counterparty gave up, USD.
-    event Deleveraged(
-        uint256 indexed account,
-        uint256 indexed counterparty,
-        uint128 indexed instrument,
-        int256 size,
-        uint256 price,
-        uint256 haircut
-    );
-
-    /// @notice Protocol capital was added.
-    /// @param contributor Whose tokens.
-    /// @param amountRaw Tokens.
-    /// @param amount USD.
-    event Contributed(address indexed contributor, uint256 amountRaw, uint256 amount);
-
     // -------------------------------------------------------------------------------- functions
 
     /// @notice Records the present health of an account, and ends its auction if it is over.
@@ -152,22 +115,6 @@ interface ILiquidationEngine {
         external
         returns (uint256 fractionSold, int256 payment);
 
-    /// @notice Closes an insolvent account's position against opposite ones, the deficit shared in
-    /// proportion to what is closed.
-    /// @param account The account.
-    /// @param instrument The instrument.
-    /// @param counterparties Accounts with opposite positions, ascending.
-    /// @return closed Units closed.
-    function deleverage(
-        uint256 account,
-        uint128 instrument,
-        uint256[] calldata counterparties
-    ) external returns (uint256 closed);
-
-    /// @notice Adds the caller's settlement tokens to protocol capital.
-    /// @param amountRaw Tokens.
-    function contribute(uint256 amountRaw) external;
-
     // ------------------------------------------------------------------------------------ views
 
     /// @notice Status as last recorded.
@@ -185,10 +132,4 @@ interface ILiquidationEngine {
     /// @return level Units counted at present.
     /// @return capacity Units allowed; 0 if there is no limit.
     function windowOf(uint8 underlying) external view returns (uint256 level, uint256 capacity);
-
-    /// @notice Sum of the deficits of all accounts recorded insolvent, USD.
-    function pendingLoss() external view returns (uint256);
-
-    /// @notice Whether that sum is more than dust: stakers and fees stay as long as it is.
-    function isLossPending() external view returns (bool);
 }

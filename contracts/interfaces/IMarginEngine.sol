@@ -31,7 +31,7 @@ interface IMarginEngine is ILedger {
     /// @param asset 0 for the settlement token, else a collateral id.
     /// @param amountRaw Tokens sent.
     /// @param to Receiver.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `UnknownAsset`,
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `PendingLoss`, `UnknownAsset`,
     /// `InsufficientCash`, `InsufficientCollateral`, `CashOverflow`, `TransferMismatch`, and those
     /// of admission: `StalePrice`, `BelowInitialMargin`, `UnrealisedProfitWithdrawal`.
     function withdraw(uint256 account, uint8 asset, uint256 amountRaw, address to) external;

@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {ILedger} from "../interfaces/ILedger.sol";
-import {MarginMode} from "../types/Types.sol";
+import {AccountStatus} from "../types/Liquidation.sol";
+import {Health, MarginMode} from "../types/Types.sol";
 
 /// @notice The one slot that heads an account, unpacked.
 /// @param cash Settled cash as of `cashIndex`, USD, signed.
@@ -10,12 +11,16 @@ import {MarginMode} from "../types/Types.sol";
 /// @param positionCount Position slots in use.
 /// @param marginMode Generation of margin.
 /// @param collateralBitmap Bit a is set while the balance of asset a is above zero.
+/// @param health Health last recorded.
+/// @param inAuction Whether the account is for sale.
 struct Header {
     int256 cash;
     uint256 cashIndex;
     uint256 positionCount;
     MarginMode marginMode;
     uint256 collateralBitmap;
+    Health health;
+    bool inAuction;
 }
 
 /// @notice All that an account owns and owes, in memory.
@@ -33,6 +38,8 @@ struct Account {
 /// @title Account ids and header slots
 /// @notice Specification, section 2.
 library Accounts {
+    uint256 private constant IN_AUCTION = 1 << 248;
+
     /// @notice Reverts with `InvalidAccount` unless the id is well-formed.
     function requireValid(uint256 account) internal pure {
         if (account >> 168 != 0 || account >> 8 == 0) {
@@ -59,7 +66,8 @@ library Accounts {
         // the bitmap because assets are below 32.
         return uint256(uint104(int104(header.cash))) | uint256(uint88(header.cashIndex)) << 104
             | uint256(uint8(header.positionCount)) << 192 | uint256(header.marginMode) << 200
-            | uint256(uint32(header.collateralBitmap)) << 208;
+            | uint256(uint32(header.collateralBitmap)) << 208 | uint256(header.health) << 240
+            | (header.inAuction ? IN_AUCTION : 0);
     }
 
     /// @notice Unpacks a header.
@@ -69,8 +77,17 @@ library Accounts {
             cashIndex: uint88(word >> 104),
             positionCount: uint8(word >> 192),
             marginMode: MarginMode(uint8(word >> 200)),
-            collateralBitmap: uint32(word >> 208)
+            collateralBitmap: uint32(word >> 208),
+            health: Health(uint8(word >> 240)),
+            inAuction: word & IN_AUCTION != 0
         });
+    }
+
+    /// @notice Health and whether the account is for sale, in one.
+    function status(Health health, bool inAuction) internal pure returns (AccountStatus) {
+        if (!inAuction || health == Health.INSOLVENT) return AccountStatus(uint8(health));
+        if (health == Health.LIQUIDATABLE) return AccountStatus.IN_AUCTION;
+        return AccountStatus.RECOVERING;
     }
 
     /// @notice Reverts with `CashOverflow` unless the value fits the field of cash.

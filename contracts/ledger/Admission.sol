@@ -3,12 +3,20 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {Assessment} from "../types/Types.sol";
+import {Assessment, Health} from "../types/Types.sol";
 import {Account, Header} from "./Accounts.sol";
 
 /// @title Who may act
-/// @notice Specification, section 11.
+/// @notice Specification, sections 10 and 11.
 library Admission {
+    /// @notice Health that an assessment shows.
+    function healthOf(Assessment memory a) internal pure returns (Health) {
+        if (a.equity < 0) return Health.INSOLVENT;
+        if (a.equity < int256(a.maintenanceMargin)) return Health.LIQUIDATABLE;
+        if (a.initialEquity < int256(a.initialMargin)) return Health.MARGIN_CALL;
+        return Health.HEALTHY;
+    }
+
     /// @notice Whether an action was strictly risk-reducing: the requirement did not rise, and
     /// equity fell by no more than that allows.
     function isNoRiskier(Assessment memory afterwards, Assessment memory before)

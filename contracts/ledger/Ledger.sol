@@ -9,17 +9,28 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {ILedger} from "../interfaces/ILedger.sol";
+import {ILiquidationEngine} from "../interfaces/ILiquidationEngine.sol";
+import {ILiquidationParameters} from "../interfaces/ILiquidationParameters.sol";
 import {IMarketData} from "../interfaces/IMarketData.sol";
+import {IOutageClock} from "../interfaces/IOutageClock.sol";
 import {IParameters} from "../interfaces/IParameters.sol";
 import {IRiskModel} from "../interfaces/IRiskModel.sol";
+import {AuctionClock} from "../liquidation/AuctionClock.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {Instrument} from "../types/Instrument.sol";
+import {
+    AccountStatus,
+    AuctionState,
+    Losses,
+    WindowLevel
+} from "../types/Liquidation.sol";
 import {Position} from "../types/Position.sol";
 import {
     Assessment,
     CashState,
     CollateralParameters,
     GlobalParameters,
+    Health,
     MarketState,
     Portfolio,
     UnderlyingParameters
@@ -43,12 +54,15 @@ abstract contract Ledger is ILedger, AccessManaged {
     using Instrument for uint128;
     using Position for uint256;
 
+    /// @dev Active time after which a loss holds nobody back any more.
+    uint256 private constant MAX_PENDING_SECONDS = 1 days;
     uint8 internal constant CASH = 0;
     uint256 internal constant MAX_ASSETS = 32;
     /// @dev More than any amount of cash, of any decimals; what is above counts as this.
     uint256 internal constant MAX_CASH_RAW = 2 ** 192;
 
     IParameters public immutable parameters;
+    ILiquidationParameters public immutable liquidationParameters;
     IMarketData public immutable marketData;
     IRiskModel public immutable riskModel;
     IERC20Metadata public immutable settlementToken;
@@ -61,6 +75,9 @@ abstract contract Ledger is ILedger, AccessManaged {
     mapping(uint8 underlying => MarketState) internal _markets;
     mapping(uint8 asset => uint256) internal _totalCollateralRaw;
     mapping(address owner => mapping(address operator => uint256)) internal _operatorSubIds;
+    mapping(uint256 account => AuctionState) internal _auctions;
+    mapping(uint8 underlying => WindowLevel) internal _windows;
+    Losses internal _losses;
 
     bool internal transient _entered;
     bool internal transient _batching;
@@ -69,12 +86,14 @@ abstract contract Ledger is ILedger, AccessManaged {
     /// @param accessManager Decides who may collect fees, and nothing else.
     constructor(
         IParameters parameters_,
+        ILiquidationParameters liquidationParameters_,
         IMarketData marketData_,
         IRiskModel riskModel_,
         IERC20Metadata settlementToken_,
         address accessManager
     ) AccessManaged(accessManager) {
         parameters = parameters_;
+        liquidationParameters = liquidationParameters_;
         marketData = marketData_;
         riskModel = riskModel_;
         settlementToken = settlementToken_;
@@ -88,9 +107,18 @@ abstract contract Ledger is ILedger, AccessManaged {
     /// admission. Within an item only calls to tokens and signers leave the contract, and
     /// `_entered` is set during those.
     modifier entryPoint() {
+        _enter();
+        _;
+        _leave();
+    }
+
+    // Code that a modifier contains is there once for each function.
+    function _enter() private {
         if (_entered) revert Reentrancy();
         _entered = true;
-        _;
+    }
+
+    function _leave() private {
         if (!_batching) _admit();
         _entered = false;
     }
@@ -111,6 +139,10 @@ abstract contract Ledger is ILedger, AccessManaged {
         uint256 known = TransientSnapshot.flags(account.id);
         if (known == 0) TransientSnapshot.save(account);
         if (known & flags != flags) TransientSnapshot.addFlags(account.id, flags);
+    }
+
+    function _loadPositions(uint256 account) internal view returns (uint256[] memory) {
+        return _loadPositions(account, Accounts.unpack(_headers[account]).positionCount);
     }
 
     function _loadPositions(uint256 account, uint256 count)
@@ -141,9 +173,24 @@ abstract contract Ledger is ILedger, AccessManaged {
         returns (Account memory account)
     {
         account = _loadAccount(id);
+        _touch(account, flags, state);
+    }
+
+    function _touch(Account memory account, uint256 flags, CashState memory state) internal {
         _save(account, flags);
         int256 interest = Interest.book(account, state);
+        if (interest != 0) emit InterestBooked(account.id, interest);
+    }
+
+    /// @dev Books interest and changes the cash of an account whose positions stay as they are.
+    function _changeCash(uint256 id, int256 change, CashState memory state) internal {
+        Account memory account;
+        account.id = id;
+        account.header = Accounts.unpack(_headers[id]);
+        int256 interest = Interest.book(account, state);
         if (interest != 0) emit InterestBooked(id, interest);
+        Interest.changeCash(account, state, change);
+        _headers[id] = Accounts.pack(account.header);
     }
 
     /// @dev Writes header and positions, only where they changed.
@@ -162,6 +209,10 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     // ----------------------------------------------------------------------------------- tokens
 
+    function _cashDown(uint256 amountRaw) internal view returns (uint256) {
+        return FixedPoint.toWadDown(FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals);
+    }
+
     function _cashUp(uint256 amountRaw) internal view returns (uint256) {
         return FixedPoint.toWadUp(FixedPoint.min(amountRaw, MAX_CASH_RAW), settlementDecimals);
     }
@@ -169,6 +220,16 @@ abstract contract Ledger is ILedger, AccessManaged {
     function _requireAsset(uint8 asset) internal view returns (CollateralParameters memory p) {
         p = parameters.collateralParameters(asset);
         if (asset >= MAX_ASSETS || p.token == address(0)) revert UnknownAsset(asset);
+    }
+
+    /// @dev Adds tokens that have arrived to the cash held; all of it must be there.
+    function _receiveCash(CashState memory state, uint256 amount, uint256 balanceRaw)
+        internal
+        view
+    {
+        state.cashHeld = (state.cashHeld + amount).toUint128();
+        uint256 accountedRaw = FixedPoint.toRawUp(state.cashHeld, settlementDecimals);
+        _requireCovered(settlementToken, balanceRaw, accountedRaw);
     }
 
     function _setBalance(uint256 account, uint8 asset, uint256 balanceRaw) internal {
@@ -310,47 +371,133 @@ abstract contract Ledger is ILedger, AccessManaged {
         if (accounts.length == 0) return;
         for (uint256 i = 0; i < accounts.length; ++i) {
             uint256 flags = TransientSnapshot.flags(accounts[i]);
-            if (flags & TransientSnapshot.MUST_CHECK == 0) continue;
+            if (flags & (TransientSnapshot.MUST_CHECK | TransientSnapshot.BID) == 0) continue;
             _requireAdmissible(accounts[i], flags);
         }
         TransientSnapshot.clear(accounts);
     }
 
-    function _requireAdmissible(uint256 id, uint256 flags) internal view {
+    /// @dev A bidder has to be healthy, at prices of any age; everybody else may also reduce risk.
+    function _requireAdmissible(uint256 id, uint256 flags) internal {
         Account memory account = _loadAccount(id);
-        if (Admission.isCashAlone(account)) return;
+        bool inAuction = account.header.inAuction;
+        if (!inAuction && Admission.isCashAlone(account)) {
+            Assessment memory nothing;
+            return _recordAndStore(account, nothing);
+        }
         Assessment memory a = riskModel.assess(_portfolioOf(account));
         GlobalParameters memory globals = _globals();
         bool withdrew = flags & TransientSnapshot.WITHDREW != 0;
         uint256 maxPriceAge =
             withdrew ? globals.withdrawMaxAgeSeconds : globals.openMaxAgeSeconds;
-        bool stale = Admission.isStale(a.oldestTimestamp, block.timestamp, maxPriceAge);
+        bool stale = flags & TransientSnapshot.MUST_CHECK != 0
+            && Admission.isStale(a.oldestTimestamp, block.timestamp, maxPriceAge);
         bool below = a.initialEquity < a.initialMargin.toInt256();
-        bool pays = withdrew || flags & TransientSnapshot.PAID != 0;
+        bool isBidder = flags & TransientSnapshot.BID != 0;
+        bool pays = withdrew || isBidder || flags & TransientSnapshot.PAID != 0;
         bool unrealised = pays && a.collateralEquity < 0;
-        if (!stale && !below && !unrealised) return;
-        if (!withdrew && !unrealised) {
-            Assessment memory b = riskModel.assess(_portfolioOf(TransientSnapshot.read(id)));
-            if (Admission.isNoRiskier(a, b)) return;
+        if (stale || below || inAuction || unrealised) {
+            bool mayReduce = !withdrew && !isBidder && !unrealised;
+            if (!mayReduce || !_isNoRiskier(id, a)) {
+                if (stale) revert StalePrice(id, a.oldestTimestamp, maxPriceAge);
+                if (inAuction) revert ILiquidationEngine.InAuction(id);
+                if (below) revert BelowInitialMargin(id, a.initialEquity, a.initialMargin);
+                revert UnrealisedProfitWithdrawal(id, a.collateralEquity);
+            }
         }
-        if (stale) revert StalePrice(id, a.oldestTimestamp, maxPriceAge);
-        if (below) revert BelowInitialMargin(id, a.initialEquity, a.initialMargin);
-        revert UnrealisedProfitWithdrawal(id, a.collateralEquity);
+        _recordAndStore(account, a);
+    }
+
+    function _isNoRiskier(uint256 id, Assessment memory afterwards) private view returns (bool) {
+        Assessment memory before = riskModel.assess(_portfolioOf(TransientSnapshot.read(id)));
+        return Admission.isNoRiskier(afterwards, before);
+    }
+
+    /// @dev Records what was found of an account, in its header in memory and the rest in storage.
+    /// @param inAuction Whether the account is for sale from now on.
+    function _record(Account memory account, Assessment memory a, bool inAuction) internal {
+        Header memory header = account.header;
+        Health health = Admission.healthOf(a);
+        bool isInsolvent = health == Health.INSOLVENT;
+        AccountStatus before = Accounts.status(header.health, header.inAuction);
+        if (isInsolvent || header.health == Health.INSOLVENT || header.inAuction || inAuction) {
+            AuctionState memory state = _auctions[account.id];
+            _recordDeficit(state, isInsolvent ? FixedPoint.abs(a.equity) : 0);
+            if (inAuction) AuctionClock.record(state, a, _activeTime());
+            else AuctionClock.end(state);
+            _auctions[account.id] = state;
+        }
+        if (header.inAuction && !inAuction) emit ILiquidationEngine.AuctionEnded(account.id);
+        (header.health, header.inAuction) = (health, inAuction);
+        AccountStatus afterwards = Accounts.status(health, inAuction);
+        if (afterwards != before) {
+            emit ILiquidationEngine.StatusChanged(account.id, before, afterwards);
+        }
+    }
+
+    function _recordDeficit(AuctionState memory state, uint256 deficit) private {
+        uint256 most = type(uint112).max;
+        deficit = FixedPoint.min(deficit, most);
+        if (deficit == state.deficit) return;
+        Losses memory losses = _losses;
+        // Each is below 2^112.
+        uint256 sum = losses.pendingLoss + deficit;
+        sum = sum > state.deficit ? FixedPoint.min(sum - state.deficit, most) : 0;
+        uint256 dustMargin = _dustMargin();
+        if (losses.pendingLoss <= dustMargin && sum > dustMargin) {
+            losses.lossRecordedAt = uint40(_activeTime());
+        }
+        losses.pendingLoss = uint112(sum);
+        _losses = losses;
+        state.deficit = uint112(deficit);
+    }
+
+    /// @dev The same where nothing else of the account changes.
+    function _recordAndStore(Account memory account, Assessment memory a) private {
+        Health health = account.header.health;
+        _record(account, a, account.header.inAuction);
+        if (account.header.health != health) {
+            _headers[account.id] = Accounts.pack(account.header);
+        }
+    }
+
+    /// @dev Active time, seconds.
+    function _activeTime() internal view returns (uint256) {
+        return IOutageClock(address(parameters)).activeTime();
+    }
+
+    /// @dev What stands before the owners of cash: protocol capital and the insurance fund, USD.
+    function _capital() internal view returns (uint256 capital) {
+        capital = _cashState.fees;
+        address fund = liquidationParameters.insuranceFund();
+        if (fund != address(0)) capital += _cashDown(settlementToken.balanceOf(fund));
+    }
+
+    function _dustMargin() private view returns (uint256) {
+        return liquidationParameters.auctionParameters().dustMargin;
+    }
+
+    /// @dev Whether a loss is known that may yet be covered: no longer than a day.
+    function _isLossPending() internal view returns (bool) {
+        Losses memory losses = _losses;
+        if (losses.pendingLoss == 0 || losses.pendingLoss <= _dustMargin()) return false;
+        return _activeTime() < losses.lossRecordedAt + MAX_PENDING_SECONDS;
     }
 
     function _portfolioOf(Account memory account) internal view returns (Portfolio memory p) {
         p.cash = Interest.currentCash(account.header, _currentCash());
         p.marginMode = account.header.marginMode;
         p.collateral = _collateralWords(account);
-        p.positions = account.positions;
+        p.positions = new uint256[](account.positions.length);
         uint256 underlyings;
         for (uint256 i = 0; i < p.positions.length; ++i) {
-            uint256 slot = p.positions[i];
+            uint256 slot = account.positions[i];
             underlyings |= 1 << slot.underlying();
             if (slot.instrument().isPerpetual() && slot.size() != 0) {
                 int256 fundingIndex = _currentFunding(slot.underlying());
-                p.positions[i] = Positions.netOfFunding(slot, fundingIndex);
+                slot = Positions.netOfFunding(slot, fundingIndex);
             }
+            p.positions[i] = slot;
         }
         // The ids of the underlyings become their words.
         p.openInterest = Bitmap.members(underlyings);

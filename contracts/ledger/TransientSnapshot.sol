@@ -12,12 +12,13 @@ library TransientSnapshot {
     uint256 private constant POSITIONS_OFFSET = 1;
     uint256 private constant BALANCES_OFFSET = 129;
 
-    // Headers end below bit 240.
-    uint256 private constant HEADER_MASK = type(uint240).max;
+    // Headers end with bit 248.
+    uint256 private constant HEADER_MASK = 2 ** 249 - 1;
     uint256 internal constant SAVED = 1 << 255;
     uint256 internal constant MUST_CHECK = 1 << 254;
     uint256 internal constant WITHDREW = 1 << 253;
     uint256 internal constant PAID = 1 << 252;
+    uint256 internal constant BID = 1 << 251;
 
     /// @notice Flags of an account; zero if it has not been saved.
     function flags(uint256 account) internal view returns (uint256) {

@@ -5,7 +5,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {FixedPoint} from "../math/FixedPoint.sol";
-import {CashState} from "../types/Types.sol";
+import {Assessment, CashState} from "../types/Types.sol";
 
 /// @title Who pays what an insolvent account lacks
 /// @notice Specification, Liquidation, sections 6 and 8. Nothing here reverts while amounts are
@@ -92,6 +92,14 @@ library Waterfall {
         return FixedPoint.min(size, FixedPoint.mulDown(maxShare, opposite));
     }
 
+    /// @notice Sum of a list.
+    /// @param list Below 2^256 together.
+    function sum(uint256[] memory list) internal pure returns (uint256 total) {
+        for (uint256 i = 0; i < list.length; ++i) {
+            total += list[i];
+        }
+    }
+
     /// @notice Splits a total in proportion to weights. Sums are rounded, not parts, so that these
     /// add up to the total exactly.
     /// @param weights Their sum is below 2^256; if it is zero, so are all parts.
@@ -100,17 +108,14 @@ library Waterfall {
         pure
         returns (uint256[] memory parts)
     {
-        uint256 sum;
-        for (uint256 i = 0; i < weights.length; ++i) {
-            sum += weights[i];
-        }
+        uint256 whole = sum(weights);
         parts = new uint256[](weights.length);
-        if (sum == 0) return parts;
+        if (whole == 0) return parts;
         uint256 weightUpTo;
         uint256 before;
         for (uint256 i = 0; i < weights.length; ++i) {
             weightUpTo += weights[i];
-            uint256 upTo = Math.mulDiv(total, weightUpTo, sum);
+            uint256 upTo = Math.mulDiv(total, weightUpTo, whole);
             parts[i] = upTo - before;
             before = upTo;
         }
@@ -142,5 +147,27 @@ library Waterfall {
         // Without a price nothing can be told apart; the last position closed bears all.
         if (closedValue == 0) return 0;
         return Math.mulDiv(deficit, closedValue, wholeValue, Math.Rounding.Ceil);
+    }
+
+    /// @notice Whether an account would be left with a greater requirement, or with more of it for
+    /// its equity.
+    function hurts(Assessment memory before, Assessment memory afterwards)
+        internal
+        pure
+        returns (bool)
+    {
+        (uint256 oldMargin, uint256 newMargin) =
+            (before.maintenanceMargin, afterwards.maintenanceMargin);
+        if (newMargin > oldMargin) return true;
+        // Equity and requirement are below 2^140 each: of the product all 512 bits are compared.
+        (uint256 newHigh, uint256 newLow) =
+            Math.mul512(FixedPoint.abs(afterwards.equity), oldMargin);
+        (uint256 oldHigh, uint256 oldLow) = Math.mul512(FixedPoint.abs(before.equity), newMargin);
+        bool isSmaller = newHigh < oldHigh || (newHigh == oldHigh && newLow < oldLow);
+        bool isEqual = newHigh == oldHigh && newLow == oldLow;
+        if (afterwards.equity >= 0) return before.equity >= 0 && isSmaller;
+        // Minus nothing is nothing.
+        if (before.equity >= 0) return !(isEqual && newHigh == 0 && newLow == 0);
+        return !isSmaller && !isEqual;
     }
 }

@@ -8,7 +8,7 @@ import {Interest} from "../ledger/Interest.sol";
 import {Positions} from "../ledger/Positions.sol";
 import {Instrument} from "../types/Instrument.sol";
 import {Position} from "../types/Position.sol";
-import {CashState, InterestParameters, MarginMode} from "../types/Types.sol";
+import {CashState, InterestParameters, Health, MarginMode} from "../types/Types.sol";
 import {CaseMap} from "./CaseMap.sol";
 
 /// @title Every pure function of the ledger, callable and in bulk
@@ -38,7 +38,9 @@ contract LedgerHarness is CaseMap {
         CashState memory state;
         state.borrowIndex = borrowIndex;
         state.supplyIndex = supplyIndex;
-        return Interest.currentCash(Header(cash, cashIndex, 0, MarginMode.PORTFOLIO, 0), state);
+        Header memory header =
+            Header(cash, cashIndex, 0, MarginMode.PORTFOLIO, 0, Health.HEALTHY, false);
+        return Interest.currentCash(header, state);
     }
 
     function fundingSeconds(

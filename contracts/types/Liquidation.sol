@@ -58,6 +58,38 @@ struct Window {
     uint32 periodSeconds;
 }
 
+/// @notice What is kept of an account for sale, or insolvent. Times are active time, seconds.
+/// @param startedAt Start of the auction; 0 if the account is not for sale.
+/// @param pausedAt Time at which its clock was stopped; 0 if it runs.
+/// @param insolvencySeen Whether the account was found insolvent in this auction.
+/// @param deficit Equity that it lacked when last seen, USD.
+struct AuctionState {
+    uint40 startedAt;
+    uint40 pausedAt;
+    bool insolvencySeen;
+    uint112 deficit;
+}
+
+/// @notice Losses that are pending, and those that all owners of cash bore.
+/// @param pendingLoss Sum of all recorded deficits, USD.
+/// @param lossRecordedAt When that last became more than dust.
+/// @param socialisedShare Share of all cash that was taken, as of `socialisedAt`.
+/// @param socialisedAt When it was taken. Both are active time, seconds.
+struct Losses {
+    uint112 pendingLoss;
+    uint40 lossRecordedAt;
+    uint64 socialisedShare;
+    uint40 socialisedAt;
+}
+
+/// @notice Forced volume of one market.
+/// @param level Units, as of `updatedAt`.
+/// @param updatedAt Active time, seconds.
+struct WindowLevel {
+    uint96 level;
+    uint40 updatedAt;
+}
+
 /// @notice What a bid would find.
 /// @param status Status as of now.
 /// @param assessment Assessment as of now.

@@ -30,8 +30,9 @@ TENORS_DAYS = (7, 30, 90, 180)
 INDEX = 100_000
 DEPOSIT = 10**9
 CONTRACTS = (
-    *("MarginEngine", "LiquidationEngine", "Exchange", "RiskModel", "Parameters"),
-    *("ParameterRanges", "MarginLens", "OracleHub", "VolatilityEstimator", "Governance"),
+    *("MarginEngine", "SettlementEngine", "LiquidationEngine", "Exchange", "RiskModel"),
+    *("Parameters", "ParameterRanges", "LiquidationParameters", "InsuranceFund", "MarginLens"),
+    *("OracleHub", "VolatilityEstimator", "Governance"),
 )
 PPM = 10**6
 
@@ -66,15 +67,15 @@ class Bench:
         """Post a market."""
         Pusher(self.deployment.market_data, self.deployer, self.ids).push(snapshot)
 
-    def snapshot(self, settled: bool = False) -> Snapshot:
+    def snapshot(self, settled: bool = False, index: float = INDEX) -> Snapshot:
         """Build a market at the clock's time, all in one piece."""
         now = ape.chain.pending_timestamp
         slices = tuple(
-            Slice(expiry, INDEX * 1.01, 0.99, Svi(0.01, 0.05, -0.3, 0.0, 0.2))
+            Slice(expiry, index * 1.01, 0.99, Svi(0.01, 0.05, -0.3, 0.0, 0.2))
             for expiry in self.expiries
             if expiry > now
         )
-        market = Market(INDEX, INDEX * 1.0005, 5.0, INDEX, now, slices)
+        market = Market(index, index * 1.0005, 5.0, index, now, slices)
         prices = {("BTC", expiry): INDEX * 1.1 for expiry in self.expiries} if settled else {}
         return Snapshot(now, {"BTC": market}, {"WBTC": Rate(1.0, 1.0, now)}, prices)
 
@@ -85,7 +86,7 @@ class Bench:
 
     def trade(self, instrument_: int, size: int, price: int) -> ReceiptAPI:
         """Let the trader take from a dealer whose account is new."""
-        self._new_dealer()
+        self.new_dealer()
         deadline = START + DAY
         seller = self.desk.order(
             self.dealer, self.dealer_account, instrument_, -size, price, deadline
@@ -110,7 +111,7 @@ class Bench:
         answer = ape.networks.provider.web3.eth.call({"to": self.probe.address, "data": data})
         return decode(["uint256", "bytes"], bytes(answer))[0]
 
-    def _new_dealer(self) -> None:
+    def new_dealer(self) -> None:
         self.dealer_account = account_of(self.dealer, next(self._dealers))
         self.deposit(self.dealer, self.dealer_account, "USDC", DEPOSIT)
 
@@ -140,7 +141,8 @@ def measure(
         if n in POSITIONS:
             figures |= _requirement(bench, n, default)
         if n in SETTLED:
-            figures[f"gas.settle.{n}"] = _settle(bench)
+            figures[f"gas.settle.{n}"] = figures[f"gas.liquidation.settle.{n}"] = _settle(bench)
+            figures |= _liquidation(bench, n)
     step("market data")
     figures |= market.measure(accounts[0])
     return dict(sorted((figures | _marginal(figures)).items()))
@@ -197,6 +199,45 @@ def _settle(bench: Bench) -> int:
         bench.push(bench.snapshot(settled=True))
         gas = bench.engine.settle(bench.account, sender=bench.deployer).gas_used
     return gas
+
+
+def _liquidation(bench: Bench, n: int) -> dict[str, int]:
+    """Gas of starting an auction of the whole book, and of bids for slices of it.
+
+    The book is levered until the next fall of the price makes it liquidatable; a bidder has cash
+    alone, or has already taken a slice (`bid_held`), or takes all that is left (`bid_full`).
+    """
+    engine, account, deployer = bench.engine, bench.account, bench.deployer
+    with ape.chain.isolate():
+        _lever(bench)
+        _fall_until(bench, lambda preview: preview.restoringFraction > 0)
+        start = engine.startAuction(account, account_of(deployer), sender=deployer)
+        bench.new_dealer()
+        arguments = account, bench.dealer_account, WAD // 1000, DEPOSIT * WAD
+        bids = [engine.bid(*arguments, sender=bench.dealer) for _ in range(2)]
+        _fall_until(bench, lambda preview: preview.restoringFraction == WAD)
+        bench.new_dealer()
+        arguments = account, bench.dealer_account, WAD, DEPOSIT * WAD
+        bids.append(engine.bid(*arguments, sender=bench.dealer))
+    steps = zip(("start", "bid", "bid_held", "bid_full"), (start, *bids), strict=True)
+    return {f"gas.liquidation.{step}.{n}": receipt.gas_used for step, receipt in steps}
+
+
+def _lever(bench: Bench) -> None:
+    """Take out nearly all that initial margin leaves."""
+    portfolio = bench.engine.portfolio(bench.account)
+    a = bench.deployment.risk_model.assess(portfolio)
+    free = min(a.initialEquity - a.initialMargin, a.collateralEquity) - a.initialMargin // 100
+    bench.engine.withdraw(bench.account, 0, free // 10**12, bench.trader, sender=bench.trader)
+
+
+def _fall_until(bench: Bench, is_reached: Callable) -> None:
+    """Let the price fall by one percent after the other."""
+    for percent in range(1, 90):
+        bench.push(bench.snapshot(index=INDEX * (1 - percent / 100)))
+        if is_reached(bench.engine.auctionOf(bench.account)):
+            return
+    raise AssertionError("the book stands any price")
 
 
 def _sizes() -> dict[str, int]:

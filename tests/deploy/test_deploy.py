@@ -25,10 +25,12 @@ CONTRACTS = {
     "OracleHub": "market_data",
     "VolatilityEstimator": "volatility_estimator",
     "RiskModel": "risk_model",
+    "LiquidationParameters": "liquidation_parameters",
     "MarginEngine": "margin_engine",
+    "InsuranceFund": "insurance_fund",
     "MarginLens": "margin_lens",
 }
-EXTRA = {"LiquidationEngine", "SignedReports", "MockPyth", "SequencerFeed"}
+EXTRA = {"LiquidationEngine", "SettlementEngine", "SignedReports", "MockPyth", "SequencerFeed"}
 DAY = 86_400
 OTHERS_ROLES = ("guardian", "poster", "treasurer")
 

@@ -1,4 +1,4 @@
-"""The ledger's code is in two contracts; its state is in one, and so are its callers."""
+"""The ledger's code is in several contracts; its state is in one, and so are its callers."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from engine.world import CASH, ETH, account_of, wad
 from reverts import reverts_with
 
 ROOT = Path(__file__).resolve().parents[2]
-HALVES = ("MarginEngine", "LiquidationEngine")
+PARTS = ("MarginEngine", "SettlementEngine", "LiquidationEngine")
 
 
 def storage_layout(name):
@@ -39,32 +39,52 @@ def without_ids(layout):
     return [(*entry[:4], entry[4]["label"], entry[4]["numberOfBytes"]) for entry in layout]
 
 
-def test_both_halves_keep_everything_in_the_same_place():
-    layouts = [without_ids(storage_layout(name)) for name in HALVES]
-    assert layouts[0] == layouts[1]
+def test_all_parts_keep_everything_in_the_same_place():
+    layouts = [without_ids(storage_layout(name)) for name in PARTS]
+    assert layouts[0] == layouts[1] == layouts[2]
     labels = [label for _, label, *_ in layouts[0]]
-    assert {"_headers", "_cashState", "_entered", "_batching"} <= set(labels)
+    assert {"_headers", "_cashState", "_auctions", "_entered", "_batching"} <= set(labels)
 
 
-def test_both_halves_trust_the_same(world, engine):
-    half = world.liquidation_engine
-    assert engine.liquidationEngine() == half.address
-    for view in ("parameters", "marketData", "riskModel", "settlementToken", "authority"):
-        assert getattr(engine, view)() == getattr(half, view)()
+def test_all_parts_trust_the_same(world, engine):
+    parts = world.settlement_engine, world.liquidation_engine
+    assert engine.settlementEngine() == parts[0].address
+    assert engine.liquidationEngine() == parts[1].address
+    trusted = ("parameters", "marketData", "riskModel", "settlementToken", "authority")
+    for view in (*trusted, "liquidationParameters"):
+        assert {getattr(part, view)() for part in parts} == {getattr(engine, view)()}
 
 
-@pytest.mark.parametrize(
-    "call", [("settle", 2**100), ("accrue", ETH), ("collectFees", "0x" + "11" * 20, 1)]
-)
-def test_the_liquidation_engine_refuses_calls_at_its_own_address(world, call):
-    name, *arguments = call
-    half = world.liquidation_engine
-    with reverts_with("OnlyDelegated", code=half):
-        getattr(half, name)(*arguments, sender=world.admin)
+CALLS = {
+    "settle": (2**100,),
+    "accrue": (ETH,),
+    "collectFees": ("0x" + "11" * 20, 1),
+    "deleverage": (2**100, 0, []),
+    "contribute": (1,),
+    "updateStatus": (2**100,),
+    "startAuction": (2**100, 2**101),
+    "bid": (2**100, 2**101, 1, 0),
+    "statusOf": (2**100,),
+    "auctionOf": (2**100,),
+    "windowOf": (ETH,),
+    "pendingLoss": (),
+    "isLossPending": (),
+}
+
+
+def test_no_part_but_the_margin_engine_can_be_called(world, engine, outsider):
+    """The settlement engine would even pass calls on, to work on its own state."""
+    for part in (world.settlement_engine, world.liquidation_engine):
+        known = {method.name for method in part.contract_type.methods}
+        for name, arguments in CALLS.items():
+            if part is world.settlement_engine or name in known:
+                data = getattr(engine, name).encode_input(*arguments)
+                with reverts_with("OnlyDelegated"):
+                    outsider.transfer(part, 0, data=data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x12\x34\x56\x78"])
-def test_what_neither_half_knows_is_refused(world, engine, outsider, data):
+def test_what_no_part_knows_is_refused(world, engine, outsider, data):
     with world.refuses("FailedCall"):
         outsider.transfer(engine, 0, data=data)
 
@@ -85,5 +105,5 @@ def test_delegated_calls_join_a_batch(world, engine, trader):
         ("settle", (account,)),
     )
     names = [event.event_name for event in receipt.events]
-    assert {"Deposited", "InterestAccrued", "FundingAccrued"} <= set(names)
+    assert {"Deposited", "FundingAccrued"} <= set(names)
     assert world.cash_of(trader) == wad(1)

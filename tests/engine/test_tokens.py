@@ -182,7 +182,7 @@ def test_a_settlement_token_of_25_decimals_is_refused(project, world, actors):
     token = actors[0].deploy(project.MockToken, "X", "X", 25)
     with reverts_with("UnsupportedDecimals", token=token, decimals=25):
         actors[0].deploy(
-            *(project.LiquidationEngine, world.parameters, world.market, world.risk),
+            *(project.LiquidationEngine, world.parameters, world.rules, world.market, world.risk),
             *(token, world.governance),
         )
 

@@ -44,6 +44,20 @@ INTEREST = {
     "kink": 8 * WAD // 10,
     "reserveFactor": WAD // 10,
 }
+AUCTION = {
+    "openingDiscount": 2 * WAD // 100,
+    "cuspDiscount": 3 * WAD // 10,
+    "fastSeconds": 600,
+    "slowSeconds": 7_200,
+    "buffer": WAD // 10,
+    "dustMargin": 50 * WAD,
+    "rewardRate": 2 * WAD // 100,
+    "rewardCap": 500 * WAD,
+    "insolvencyBonus": WAD // 2,
+    "lastStep": 1,
+    "maxSocialisedShare": WAD // 4,
+    "maxDeleverageShare": WAD // 4,
+}
 UNDERLYING = {
     "listed": True,
     "reduceOnly": False,
@@ -167,11 +181,14 @@ class World:
         risk_model = risk_model or project.RiskDouble
         self.risk = self.admin.deploy(risk_model, self.parameters, self.market)
         self.liquidation_engine = self.admin.deploy(
-            *(project.LiquidationEngine, self.parameters, self.market, self.risk),
+            *(project.LiquidationEngine, self.parameters, self.rules, self.market, self.risk),
             *(self.cash, self.governance),
         )
-        engine = self.admin.deploy(project.MarginEngine, self.liquidation_engine)
-        # What can be called there, and what ape decodes logs with, is of both contracts.
+        self.settlement_engine = self.admin.deploy(
+            project.SettlementEngine, self.liquidation_engine
+        )
+        engine = self.admin.deploy(project.MarginEngine, self.settlement_engine)
+        # What can be called there, and what ape decodes logs with, is of all three contracts.
         ape.chain.contracts[engine.address] = project.IEngine.contract_type
         self.engine = project.IEngine.at(engine.address)
         self.exchange = project.Exchange.at(self.engine.exchange())
@@ -193,6 +210,9 @@ class World:
         self.parameters = self.admin.deploy(
             *(self.project.Parameters, self.governance, self.cash),
             *(tuple(GLOBAL.values()), tuple(INTEREST.values()), [WAD] * 8, scenarios),
+        )
+        self.rules = self.admin.deploy(
+            *(self.project.LiquidationParameters, self.governance, tuple(AUCTION.values()))
         )
         self.set_underlying(ETH)
         self.set_underlying(BTC)
