@@ -73,12 +73,13 @@ class Discovery:
                 found = self._touched(position, until.number)
             except NodeError:
                 # Nodes limit how much one answer may hold; a single block must do.
-                if step == 1:
+                if until.number == position:
                     raise
-                step = max(1, step // 4)
+                step = max(1, (until.number - position + 1) // 4)
                 continue
             self.checkpoint.advance(found, until)
             touched, position = touched + len(found), until.number + 1
+            step = min(2 * step, BLOCKS_AT_ONCE)
         return Sync(head, max(0, position - start), touched, stepped_back)
 
     def _return_to_the_chain(self) -> int:

@@ -152,6 +152,19 @@ def test_chain_that_shares_nothing_is_read_from_the_start(memory, path):
     assert known(path) == [(CAROL, 2, 2)]
 
 
+def test_account_read_on_a_branch_is_read_again(memory):
+    """Nobody touched it there, but what it holds depends on what was."""
+    chain = Blocks().mine((TOUCHED, ALICE))
+    reading = discovery(chain, memory)
+    reading.sync()
+    chain.mine()
+    reading.sync()
+    memory.remember([(ALICE, [1.0, 0, [], [], 0])], 2)
+    chain.drop(1).mine(branch="b")
+    reading.sync()
+    assert memory.unread() == [ALICE]
+
+
 def test_account_known_before_a_reorganisation_stays(memory, path):
     chain = Blocks().mine((TOUCHED, ALICE))
     reading = discovery(chain, memory)
@@ -168,10 +181,11 @@ def test_nodes_that_limit_answers_are_asked_for_less(memory, path):
     chain = Blocks()
     for account in range(0x100, 0x100 + 40):
         chain.mine((TOUCHED, account))
-    chain.limit = 3
+    chain.limit = 8
     sync = discovery(chain, memory).sync()
     assert sync.touched == 40 and len(known(path)) == 40
-    chain.mine((TOUCHED, 1), (TOUCHED, 2), (TOUCHED, 3), (TOUCHED, 4))
+    assert len(chain.asked) < 20, "in parts as large as the node answers"
+    chain.mine(*((TOUCHED, account) for account in range(9)))
     with pytest.raises(NodeError):
         discovery(chain, memory).sync()
     assert len(known(path)) == 40, "what one block holds cannot be asked for in parts"

@@ -5,6 +5,7 @@ import pytest
 from keeper.holdings import (
     BTC_PERPETUAL,
     ETH_PERPETUAL,
+    MARK,
     SOLD,
     TERMS,
     VIEW,
@@ -84,6 +85,16 @@ def test_bidder_ends_healthy_with_its_cushion():
     assert more.initial_equity[0] < 1.2 * more.initial_margin[0]
     nothing = offer(Held(-100.0, 0, [], [], 0), SOLD, auction)
     assert nothing.offer is None and "would not be healthy" in nothing.reason
+
+
+def test_profit_that_is_not_paid_pays_for_no_slice():
+    """With margin enough, but all of it unrealised, the bidder would buy on credit."""
+    winner = Held(0.0, 0, [], [(ETH_PERPETUAL, 1.0, 1e5)], 0)
+    indebted = Held(-500.0, 0, [], [(ETH_PERPETUAL, 10.0, 3_500.0 - 10 * MARK)], 0)
+    auction = auction_of(indebted, 0.5)
+    assert margined(winner).initial_equity[0] > 50_000 and auction.price > 0
+    assert "would not be healthy" in offer(winner, indebted, auction).reason
+    assert offer(winner._replace(cash=1e4), indebted, auction).offer.fraction == 1
 
 
 def test_highest_price_is_just_still_worth_paying():
@@ -178,3 +189,12 @@ def test_open_interest_of_the_market_counts_for_every_account():
     quiet, full = fleet.margin(VIEW, risk), fleet.margin(crowded, risk)
     assert full.initial_margin[0] > 1.2 * quiet.initial_margin[0]
     assert full.maintenance_margin[0] == quiet.maintenance_margin[0]
+
+
+def test_open_interest_is_no_matter_of_accounts_that_hold_collateral_alone():
+    fleet = Fleet()
+    fleet.put(7, Held(0.0, 0, [(1, 1.0), (2, 3.0)], [], 0))
+    crowded = VIEW._replace(open_interest=np.full(3, 1e9))
+    risk = fleet.instruments.price(VIEW)
+    quiet, full = fleet.margin(VIEW, risk), fleet.margin(crowded, risk)
+    assert full.initial_margin[0] == quiet.initial_margin[0] > 0

@@ -72,6 +72,25 @@ def test_layout_made_once_serves_every_price():
         assert len(np.unique(fresh.health)) > 2
 
 
+def test_error_of_options_is_charged_over_every_cut_to_the_last_expiry_held():
+    drawn = many_books(6, 50)
+    risk = scenarios.price(drawn.market, drawn.instruments)
+    wide = risk._replace(error=risk.error + 1.0 * risk.is_live_option)
+    one, other = (margin.margin(drawn.market, each, drawn.portfolios) for each in (risk, wide))
+    more = other.underlyings.basis_charge - one.underlyings.basis_charge
+    time = risk.bucket_time[risk.underlying, risk.bucket]
+    for account in range(50):
+        mine = drawn.portfolios.account == account
+        held = drawn.portfolios.instrument[mine]
+        for u in np.unique(risk.underlying[held]):
+            inside = risk.underlying[held] == u
+            size = np.abs(drawn.portfolios.size[mine][inside])
+            error = np.sum(size * risk.is_live_option[held[inside]])
+            last = time[held[inside]].max()
+            assert more[account, u] == pytest.approx(0.005 * error * last / 2_592_000, abs=1e-6)
+    assert np.any(more > 1)
+
+
 def test_drawn_books_hold_distinct_instruments_and_reach_every_charge():
     drawn = many_books(4, 2_000)
     assert len(drawn.instruments.strike) == 500
