@@ -444,7 +444,8 @@ abstract contract Ledger is ILedger, AccessManaged {
         uint256 sum = losses.pendingLoss + deficit;
         sum = sum > state.deficit ? FixedPoint.min(sum - state.deficit, most) : 0;
         uint256 dustMargin = _dustMargin();
-        if (losses.pendingLoss <= dustMargin && sum > dustMargin) {
+        bool isNew = losses.pendingLoss <= dustMargin || sum > 2 * uint256(losses.pendingLoss);
+        if (sum > dustMargin && isNew) {
             losses.lossRecordedAt = uint40(_activeTime());
         }
         losses.pendingLoss = uint112(sum);

@@ -72,7 +72,7 @@ struct AuctionState {
 
 /// @notice Losses that are pending, and those that all owners of cash bore.
 /// @param pendingLoss Sum of all recorded deficits, USD.
-/// @param lossRecordedAt When that last became more than dust.
+/// @param lossRecordedAt When that last became more than dust, or doubled at a stroke.
 /// @param socialisedShare Share of all cash that was taken, as of `socialisedAt`.
 /// @param socialisedAt When it was taken. Both are active time, seconds.
 struct Losses {

@@ -418,10 +418,11 @@ class Ledger:
             self._emit("StatusChanged", account, before.status, after.status)
 
     def _change_pending_loss(self, change: int) -> None:
-        """Add to the sum of recorded deficits; note the time at which it becomes more than dust."""
+        """Add to the sum of recorded deficits; note when it becomes more than dust, or doubles."""
         before, dust = self.state.pending_loss, self.rules.auction.dust_margin
         self.state.pending_loss = min(max(0, before + change), MAX_DEFICIT)
-        if before <= dust < self.state.pending_loss:
+        is_new = before <= dust or self.state.pending_loss > 2 * before
+        if self.state.pending_loss > dust and is_new:
             self.state.loss_recorded_at = self.active_time
 
     def _emit(self, name: str, *values: Any) -> None:
