@@ -38,8 +38,42 @@ TRY_MANY = "tryMany(address,bytes[])"
 GAS = hex(10**9)
 # Returns the contents of all storage slots that the call data names.
 READ_STORAGE = "0x5f5b80361460135780355481526020016001565b365ff3"
-# Lowest bit and width of cash, cash index, position count, margin mode, collateral bitmap.
-HEADER_FIELDS = ((0, 104), (104, 88), (192, 8), (200, 8), (208, 32))
+# Lowest bit and width of cash, cash index, position count, margin mode, collateral bitmap, health,
+# and whether the account is in auction.
+HEADER_FIELDS = ((0, 104), (104, 88), (192, 8), (200, 8), (208, 32), (240, 8), (248, 1))
+RULES = "(uint64,uint64,uint32,uint32,uint64,uint96,uint64,uint96,uint64,uint8,uint64,uint64)"
+# Actions that go to one contract as they are: contract, signature, whether a caller comes first.
+PLAIN = {
+    "settle": ("engine", "settle(uint256)", False),
+    "accrue": ("engine", "accrue(uint8)", False),
+    "deposit": ("engine", "deposit(uint256,uint8,uint256)", True),
+    "set_margin_mode": ("engine", "setMarginMode(uint256,uint8)", True),
+    "cancel_orders_below": ("exchange", "cancelOrdersBelow(uint256,uint64)", True),
+    "update_status": ("engine", "updateStatus(uint256)", False),
+    "start_auction": ("engine", "startAuction(uint256,uint256)", False),
+    "bid": ("engine", "bid(uint256,uint256,uint256,int256)", True),
+    "deleverage": ("engine", "deleverage(uint256,uint128,uint256[])", False),
+    "contribute": ("engine", "contribute(uint256)", True),
+    "set_auction_parameters": ("rules", f"setAuctionParameters({RULES})", False),
+    "set_window": ("rules", "setWindow(uint8,(uint96,uint32))", False),
+    "declare_outage": ("parameters", "declareOutage(uint256)", False),
+    "end_outage": ("parameters", "endOutage()", False),
+    "fund_request_exit": ("fund", "requestExit(uint256)", True),
+}
+# What comes back from those that answer.
+ANSWERS = {
+    "update_status": ("uint8",),
+    "start_auction": ("uint256",),
+    "bid": ("uint256", "int256"),
+    "deleverage": ("uint256",),
+}
+# Whose events are compared, in the order in which they were emitted.
+EMITTERS = {
+    "ledger": ("engine", "exchange"),
+    "fund": ("fund",),
+    "rules": ("rules",),
+    "clock": ("parameters",),
+}
 
 
 class Owner:
@@ -79,6 +113,10 @@ class ChainLedger:
         self.risk_model = deployment.risk_model.address
         self.lens = deployment.margin_lens.address
         self.feed = deployment.market_data.address
+        self.rules = deployment.liquidation_parameters.address
+        self.parameters = deployment.parameters.address
+        self.fund = deployment.insurance_fund.address
+        self._logs: list[dict] = []
         self.tokens = [deployment.tokens[symbol] for symbol in deployment.manifest.assets]
         self.harness = harness.address
         self.poster = poster
@@ -145,33 +183,44 @@ class ChainLedger:
         """Sender, contract and data of an action."""
         name, given = action
         engine, anyone = self.engine, int(self.poster.address, 16)
-        if name == "deposit":
-            return given[0], engine, call_data("deposit(uint256,uint8,uint256)", given[1:])
+        if name in PLAIN:
+            target, signature, has_caller = PLAIN[name]
+            caller, arguments = (given[0], given[1:]) if has_caller else (anyone, given)
+            return caller, getattr(self, target), call_data(signature, arguments)
+        if name.startswith("fund_"):
+            return self._encode_staking(name, given)
         if name == "withdraw":
             arguments = (*given[1:], _address(given[0]))
             return given[0], engine, call_data("withdraw(uint256,uint8,uint256,address)", arguments)
         if name == "match_orders":
             return anyone, engine, self._encode_match(*given)
-        if name == "settle":
-            return anyone, engine, call_data("settle(uint256)", given)
-        if name == "accrue":
-            return anyone, engine, call_data("accrue(uint8)", given)
         if name == "set_operator":
             arguments = _address(given[1]), given[2]
             return given[0], engine, call_data("setOperator(address,uint256)", arguments)
-        if name == "set_margin_mode":
-            return given[0], engine, call_data("setMarginMode(uint256,uint8)", given[1:])
         if name == "cancel_order":
             data = call_data(f"cancelOrder({ORDER})", [_struct(given[1])])
-            return given[0], self.exchange, data
-        if name == "cancel_orders_below":
-            data = call_data("cancelOrdersBelow(uint256,uint64)", given[1:])
             return given[0], self.exchange, data
         if name == "collect_fees":
             arguments = _address(given[0]), given[1]
             return given[0], engine, call_data("collectFees(address,uint256)", arguments)
         items = [self._encode(item)[2] for item in given[1]]
         return given[0], engine, call_data("batch(bytes[])", [items])
+
+    def _encode_staking(self, name: str, given: tuple) -> tuple[int, str, bytes]:
+        """What concerns the insurance fund; a reward is a transfer of tokens to it."""
+        if name == "fund_reward":
+            arguments, token = (self.fund, given[0]), self.tokens[0].address
+            data = call_data("transfer(address,uint256)", arguments)
+            return int(self.poster.address, 16), token, data
+        caller, first, *rest = given
+        if name == "fund_transfer":
+            arguments = _address(first), *rest
+            return caller, self.fund, call_data("transfer(address,uint256)", arguments)
+        method, people = name.removeprefix("fund_"), [_address(person) for person in rest]
+        if method in ("withdraw", "redeem"):
+            people.append(_address(caller))
+        signature = f"{method}(uint256{',address' * len(people)})"
+        return caller, self.fund, call_data(signature, (first, *people))
 
     def _encode_match(
         self, maker: Order, maker_signed: bool, taker: Order, taker_signed: bool, size: int
@@ -187,7 +236,29 @@ class ChainLedger:
     def _send(self, request: dict, now: int) -> bool:
         """Send a transaction in a block of that time; return whether it succeeded."""
         result_of("evm_setNextBlockTimestamp", [now])
-        return result_of("eth_sendTransactionSync", [request])["status"] == "0x1"
+        receipt = result_of("eth_sendTransactionSync", [request])
+        self._logs = receipt["logs"]
+        return receipt["status"] == "0x1"
+
+    def answer(self, action: Action, now: int) -> tuple:
+        """Values that an action would return at a time."""
+        caller, target, data = self._encode(action)
+        request = {"from": _address(caller), "to": target, "data": "0x" + data.hex(), "gas": GAS}
+        result = result_of("eth_call", [request, "latest", {}, {"time": hex(now)}])
+        return decode(ANSWERS[action.name], bytes.fromhex(result[2:]))
+
+    def emitted(self) -> dict[str, list[tuple]]:
+        """Events of the latest transaction, name and values, by who emitted them."""
+        found: dict[str, list[tuple]] = {group: [] for group in EMITTERS}
+        groups = {
+            getattr(self, name).lower(): group
+            for group, names in EMITTERS.items()
+            for name in names
+        }
+        for log in self._logs:
+            if group := groups.get(log["address"].lower()):
+                found[group].append(decode_event(log))
+        return found
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -217,6 +288,7 @@ class ChainLedger:
             expected = (
                 *(stored.cash, stored.cash_index, len(stored.positions)),
                 *(stored.margin_mode, stored.collateral_bitmap),
+                *(stored.health, stored.in_auction),
             )
             if header != expected:
                 found.append(f"header of {account:#x}: chain {header}, model {expected}")
@@ -225,7 +297,7 @@ class ChainLedger:
     def _ask(self, asked: list["Probe"], now: int) -> list[tuple[bool, bytes]]:
         """Outcomes of all probes by one call: the harness is asked to ask each contract."""
         calls = [call_data(probe.signature, probe.arguments) for probe in asked]
-        targets = ("engine", "exchange", "risk_model", "lens")
+        targets = ("engine", "exchange", "risk_model", "lens", "fund")
         places = [[i for i, probe in enumerate(asked) if probe.target == t] for t in targets]
         batches = [
             call_data(TRY_MANY, [getattr(self, target), [calls[i] for i in group]])
@@ -245,6 +317,9 @@ class ChainLedger:
             balance = self.tokens[asset].balanceOf(self.engine)
             if balance != expected:
                 found.append(f"tokens of asset {asset}: chain {balance}, model {expected}")
+        staked, expected = self.tokens[0].balanceOf(self.fund), engine.rules.insurance_fund
+        if staked != expected.total_assets():
+            found.append(f"tokens of the fund: chain {staked}, model {expected.total_assets()}")
         return found
 
     def find_headers(self, account: int, cash: int) -> None:
@@ -295,7 +370,7 @@ def probes(engine: Engine, full: bool) -> Iterator[Probe]:
     state = engine.state
     for account, stored in state.accounts.items():
         yield _engine("positionsOf(uint256)", (account,), "uint256[]", (stored.positions,))
-        portfolio = _view_type("MarginEngine", "portfolio")
+        portfolio = _view_type("IEngine", "portfolio")
         yield Probe(
             "engine",
             "portfolio(uint256)",
@@ -315,9 +390,11 @@ def probes(engine: Engine, full: bool) -> Iterator[Probe]:
             if balance or (full and 0 < asset < 8):
                 signature = "collateralOf(uint256,uint8)"
                 yield _engine(signature, (account, asset), "uint256", (balance,))
+        yield from _auction(engine, account)
         nonce = engine.exchange.min_nonce(account)
         yield Probe("exchange", "minNonce(uint256)", (account,), ("uint64",), lambda n=nonce: (n,))
     yield from _globals(engine)
+    yield from _losses(engine)
     if full:
         for (owner, operator), sub_ids in state.operators.items():
             arguments = _address(owner), _address(operator)
@@ -378,10 +455,10 @@ def _globals(engine: Engine) -> Iterator[Probe]:
         *(s.cash_held, s.total_debt, s.borrow_index, s.supply_index),
         *(s.accrued_at, s.interest_pool, s.fees),
     )
-    yield _engine("cashState()", (), _view_type("MarginEngine", "cashState"), (cash,))
+    yield _engine("cashState()", (), _view_type("IEngine", "cashState"), (cash,))
     for spot in engine.market.spots:
         u = spot.underlying
-        state = _view_type("MarginEngine", "marketState")
+        state = _view_type("IEngine", "marketState")
         yield _engine("marketState(uint8)", (u,), state, (engine.market_state(u),))
         yield Probe(
             "engine",
@@ -392,6 +469,42 @@ def _globals(engine: Engine) -> Iterator[Probe]:
         )
     for asset, total in s.total_collateral_raw.items():
         yield _engine("totalCollateralRaw(uint8)", (asset,), "uint256", (total,))
+
+
+def _auction(engine: Engine, account: int) -> Iterator[Probe]:
+    """Status of an account, and what a bid would find."""
+    status = engine.status_of(account)
+    yield _engine("statusOf(uint256)", (account,), "uint8", (status,))
+    yield Probe(
+        "engine",
+        "auctionOf(uint256)",
+        (account,),
+        (_view_type("IEngine", "auctionOf"),),
+        lambda: (engine.auction_of(account),),
+    )
+
+
+def _losses(engine: Engine) -> Iterator[Probe]:
+    """Windows, losses that are pending, and the fund with its stakers."""
+    yield _engine("pendingLoss()", (), "uint256", (engine.pending_loss(),))
+    yield _engine("isLossPending()", (), "bool", (engine.is_loss_pending(),))
+    for spot in engine.market.spots:
+        window = engine.window_of(spot.underlying)
+        arguments = "windowOf(uint8)", (spot.underlying,), ("uint256", "uint256")
+        yield Probe("engine", *arguments, lambda w=window: w)
+    fund = engine.rules.insurance_fund
+    yield _fund("totalAssets()", (), (fund.total_assets(),))
+    yield _fund("totalSupply()", (), (fund.total_supply(),))
+    for owner in fund.state.shares:
+        whose = (_address(owner),)
+        yield _fund("balanceOf(address)", whose, (fund.balance_of(owner),))
+        yield _fund("maxRedeem(address)", whose, (fund.max_redeem(owner),))
+        yield _fund("maxWithdraw(address)", whose, (fund.max_withdraw(owner),))
+        yield _fund("exitRequest(address)", whose, fund.exit_request(owner))
+
+
+def _fund(signature: str, arguments: tuple, expected: tuple) -> Probe:
+    return Probe("fund", signature, arguments, ("uint256",) * len(expected), lambda: expected)
 
 
 def _engine(signature: str, arguments: tuple, output: str, expected: tuple) -> Probe:
@@ -418,12 +531,45 @@ def _errors() -> dict[bytes, tuple[str, list[str]]]:
     return found
 
 
+@cache
+def _events() -> dict[str, tuple[str, list, list]]:
+    """Name, indexed and other parameters of every event that a contract declares, by topic."""
+    found = {}
+    for contract in ape.project.contracts.values():
+        for event in contract.events:
+            types = [parameter.canonical_type for parameter in event.inputs]
+            topic = "0x" + keccak(text=f"{event.name}({','.join(types)})").hex()
+            found[topic] = (event.name, [p.indexed for p in event.inputs], types)
+    return found
+
+
+def decode_event(log: dict) -> tuple[str, tuple]:
+    """Name and values of an event in the order of their declaration; addresses as integers."""
+    name, indexed, types = _events()[log["topics"][0]]
+    topics = iter(log["topics"][1:])
+    data = iter(
+        decode([t for t, i in zip(types, indexed, strict=True) if not i], _bytes(log["data"]))
+    )
+    values = [
+        decode([kind], _bytes(next(topics)))[0] if is_indexed else next(data)
+        for kind, is_indexed in zip(types, indexed, strict=True)
+    ]
+    pairs = zip(types, values, strict=True)
+    return name, tuple(int(v, 16) if kind == "address" else v for kind, v in pairs)
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
 def decode_error(data: bytes) -> tuple[str, tuple]:
     """Name and values of an error; addresses as integers, like the model's."""
     if data[:4] not in _errors():
         return "an undeclared error", (data,)
     name, types = _errors()[data[:4]]
     values = decode(types, data[4:])
+    if name == "ParameterOutOfRange":
+        values = (values[0].rstrip(b"\0").decode(), *values[1:])
     pairs = zip(types, values, strict=True)
     return name, tuple(int(v, 16) if kind == "address" else v for kind, v in pairs)
 

@@ -4,12 +4,15 @@ After every action the two must agree to the last unit on the value or the error
 arguments, on everything stored, and on portfolio and breakdown of every account.
 """
 
+from copy import deepcopy
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import ape
 import pytest
-from differential.chain_ledger import ChainLedger, Owner
+from differential.chain_ledger import ANSWERS, ChainLedger, Owner
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -18,7 +21,9 @@ from model import ledger_world as world
 
 from reference_model.exact import charges, fees, funding, interest, ledger, position, risk_model
 from reference_model.exact.engine import Engine
+from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import mul_down
+from reference_model.exact.insurance_fund import InsuranceFund
 from reference_model.exact.tokens import Token
 from scripts._configuration import load_configuration
 from scripts._deployment import deploy
@@ -38,34 +43,59 @@ class Pair:
 
     def copy(self) -> "Pair":
         """Return a pair whose model is its own; the chain is the same."""
-        engine = Engine(
-            self.engine.market,
-            self.engine.interest_parameters,
-            self.engine.listed_expiries,
-            self.engine.settlement_token,
-            self.engine.fee_collectors,
-            self.engine.exchange.hash_order,
-        )
-        engine.state = self.engine.state.copy()
         cast = actions.Cast(self.cast.people, self.cast.accounts, self.cast.instruments)
-        return Pair(self.chain, engine, cast)
+        engine = deepcopy(self.engine, {id(self.chain): self.chain})
+        return type(self)(self.chain, engine, cast)
 
     def do(self, action: actions.Action) -> list[str]:
         """Do an action on both sides a second after the last, and return how they differ."""
         self._let_pass(1)
-        expected = actions.perform(self.engine, action)
+        marks = {name: len(events) for name, events in self._events().items()}
+        expected, returned = actions.attempt(self.engine, action)
         now, is_refused = self.engine.market.now, expected is not None
+        found = []
+        if action.name in ANSWERS and not is_refused:
+            found += self._compare_answer(action, returned)
         answered = self.chain.perform(action, now, is_refused=is_refused)
         self.seen.add(expected[0] if expected else action.name)
-        found = [] if answered == expected else [f"chain answers {answered}, model {expected}"]
+        found += [] if answered == expected else [f"chain answers {answered}, model {expected}"]
         # A refusal is seen in a call, after which the chain is as it was.
-        found += [] if is_refused else self._compare()
+        if not is_refused and not found:
+            found += self._compare_events(marks) + self._compare()
         return [f"{message} after {action}" for message in found]
 
-    def post(self, choose: actions.Chooser) -> list[str]:
-        """Let time pass and prices move on both sides."""
+    def _events(self) -> dict[str, list[Event]]:
+        """All events of the model by who emitted them."""
+        engine, fund = self.engine, self.engine.rules.insurance_fund
+        return {
+            "ledger": engine.events,
+            "fund": fund.events,
+            "rules": engine.rules.events,
+            "clock": engine.clock.events,
+        }
+
+    def _compare_events(self, marks: dict[str, int]) -> list[str]:
+        """Compare the events of the latest action."""
+        found = []
+        for name, emitted in self.chain.emitted().items():
+            expected = [tuple(event) for event in self._events()[name][marks[name] :]]
+            self.seen |= {event for event, _ in expected}
+            if emitted != expected:
+                pairs = zip_longest(emitted, expected)
+                differing = next((c, m) for c, m in pairs if c != m)
+                found.append(f"events of the {name}: (chain, model) {differing}")
+        return found
+
+    def _compare_answer(self, action: actions.Action, returned: Any) -> list[str]:
+        """Compare what an action returns, asked for before it is done."""
+        answer = self.chain.answer(action, self.engine.market.now)
+        expected = returned if isinstance(returned, tuple) else (returned,)
+        return [] if answer == expected else [f"chain returns {answer}, model {expected}"]
+
+    def post(self, choose: actions.Chooser, jumps: tuple[int, ...] = ()) -> list[str]:
+        """Let time pass, one of some jumps, and prices move on both sides."""
         before = self.engine.market
-        self.engine.market = actions.draw_market(choose, before)
+        self.engine.market = actions.draw_market(choose, before, jumps)
         self.chain.post(self.engine.market, before)
         return self._compare()
 
@@ -119,9 +149,10 @@ def _let_send(owner, deployment):
     provider.make_request("anvil_setBalance", [address, hex(10**24)])
     for token in deployment.tokens.values():
         token.mint(address, MINTED, sender=ape.accounts.test_accounts[9])
-        data = token.approve.encode_input(deployment.margin_engine, 2**256 - 1)
-        request = {"from": address, "to": token.address, "data": data.to_0x_hex()}
-        provider.make_request("eth_sendTransaction", [request])
+        for spender in (deployment.margin_engine, deployment.insurance_fund):
+            data = token.approve.encode_input(spender, 2**256 - 1)
+            request = {"from": address, "to": token.address, "data": data.to_0x_hex()}
+            provider.make_request("eth_sendTransaction", [request])
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +166,7 @@ def start(deployed) -> Pair:
     )
     engine.settlement_token = Token(int(deployment.tokens["USDC"].address, 16), 6)
     engine.state.accrued_at = deployment.margin_engine.cashState().accruedAt
+    insure(engine, deployment)
     pair = Pair(chain, engine, actions.Cast(people, accounts, world.instruments()))
     chain.post(engine.market, engine.market)
     for account in accounts:
@@ -145,6 +177,14 @@ def start(deployed) -> Pair:
     chain.find_headers(accounts[0], 300_000 * 10**18)
     assert not pair._compare()
     return pair
+
+
+def insure(engine: Engine, deployment) -> None:
+    """Let the model know the rules, the fund and the address of what is deployed."""
+    contract = deployment.insurance_fund
+    times = contract.cooldownSeconds(), contract.exitWindowSeconds()
+    engine.address = int(deployment.margin_engine.address, 16)
+    engine.rules.set_insurance_fund(InsuranceFund(engine, *times, int(contract.address, 16)))
 
 
 def _market(deployment):
@@ -167,6 +207,8 @@ def test_the_configuration_deploys_the_parameters_of_the_model(start, deployed):
     assert tuple(parameters.interestParameters()) == start.engine.interest_parameters
     assert tuple(parameters.decorrelations()) == market.decorrelations
     assert [tuple(s) for s in parameters.scenarios()] == list(market.scenarios)
+    rules = deployed[1].liquidation_parameters
+    assert tuple(rules.auctionParameters()) == start.engine.rules.auction
     for spot in market.spots:
         assert tuple(parameters.underlyingParameters(spot.underlying)) == spot.parameters
     for collateral in market.collaterals:

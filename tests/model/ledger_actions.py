@@ -92,30 +92,34 @@ class Cast:
 
 def perform(engine: Engine, action: Action) -> tuple | None:
     """Do an action to the model and return the error's name and arguments, if it was refused."""
+    return attempt(engine, action)[0]
+
+
+def attempt(engine: Engine, action: Action) -> tuple[tuple | None, Any]:
+    """Do an action to the model and return its error, if it was refused, and its answer."""
     try:
-        run(engine, action)
+        return None, run(engine, action)
     except ModelError as error:
-        return error.name, error.arguments
-    return None
+        return (error.name, error.arguments), None
 
 
-def run(engine: Engine, action: Action) -> None:
-    """Do an action to the model."""
-    if action.name == "post":
-        engine.market = action.arguments[0]
-    elif action.name in ("cancel_order", "cancel_orders_below"):
-        getattr(engine.exchange, action.name)(*action.arguments)
-    elif action.name.startswith("fund_"):
-        getattr(engine.rules.insurance_fund, action.name.removeprefix("fund_"))(*action.arguments)
-    elif action.name in ("set_auction_parameters", "set_window"):
-        getattr(engine.rules, action.name)(*action.arguments)
-    elif action.name in ("declare_outage", "end_outage"):
-        getattr(engine.clock, action.name)(engine.market.now, *action.arguments)
-    elif action.name == "batch":
-        calls = [lambda item=item: run(engine, item) for item in action.arguments[1]]
-        engine.batch(calls)
-    else:
-        getattr(engine, action.name)(*action.arguments)
+def run(engine: Engine, action: Action) -> Any:
+    """Do an action to the model and return its answer."""
+    name, given = action
+    if name == "post":
+        engine.market = given[0]
+        return None
+    if name in ("cancel_order", "cancel_orders_below"):
+        return getattr(engine.exchange, name)(*given)
+    if name.startswith("fund_"):
+        return getattr(engine.rules.insurance_fund, name.removeprefix("fund_"))(*given)
+    if name in ("set_auction_parameters", "set_window"):
+        return getattr(engine.rules, name)(*given)
+    if name in ("declare_outage", "end_outage"):
+        return getattr(engine.clock, name)(engine.market.now, *given)
+    if name == "batch":
+        return engine.batch([lambda item=item: run(engine, item) for item in given[1]])
+    return getattr(engine, name)(*given)
 
 
 def draw(choose: Chooser, engine: Engine, cast: Cast, kinds: dict | None = None) -> Action:
