@@ -167,6 +167,30 @@ def test_attack_a_loss_that_matters_does_lock():
         s.engine.withdraw(LENDERS[1] >> 8, LENDERS[1], 0, 1)
 
 
+def test_attack_a_small_loss_neither_holds_the_door_open_nor_shut():
+    """A claim of some dollars that nobody wanted kept the doors open when a real loss came.
+
+    The other way round, a new small loss every day kept them shut. A loss closes them for a day if
+    it more than doubles what is pending.
+    """
+    s, day = scene(staked=MILLION), 86_400
+    small = [0x1000 + n << 8 for n in range(3)]
+    for account, size in zip((VICTIM, *small), (1_000, 1, 0.5, 0.5), strict=True):
+        leveraged(s, account, OTHER, size)
+    s.move(1, {ETH: ETH_PRICE * 0.7})
+    s.engine.update_status(small[0])
+    assert s.engine.is_loss_pending()
+    s.move(day, {})
+    assert not s.engine.is_loss_pending(), "after a day all may leave"
+    s.engine.update_status(small[1])
+    assert not s.engine.is_loss_pending(), "another small one changes nothing"
+    s.engine.update_status(VICTIM)
+    assert s.engine.is_loss_pending()
+    s.move(day, {})
+    s.engine.update_status(small[2])
+    assert not s.engine.is_loss_pending()
+
+
 # --- windows -------------------------------------------------------------------------------------
 
 
