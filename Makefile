@@ -50,7 +50,7 @@ fuzz: $(COMPILED) ## compare contracts and models on random cases; CASES=100000 
 bench: $(COMPILED) ## measure gas, sizes and rates: prints a table, writes bench.json
 	$(APE) run bench $(ARGS)
 
-demo: $(COMPILED) ## margin real books through a real crash and write a report
+demo: $(COMPILED) ## margin real books, liquidate a crash day, fuzz, write a report
 	$(APE) run demo $(ARGS)
 
 lock: $(VENV) ## pin all packages again after an edit of requirements.in or package.json

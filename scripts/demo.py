@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import ape_test.accounts
@@ -20,12 +21,19 @@ from reference_model.types import Health
 from scripts._configuration import DEFAULT_PATH, Configuration, Expiries, load_configuration
 from scripts._deployment import Deployment, deploy
 from scripts.demonstration import console, report
+from scripts.demonstration.crash_day import console as crash_day
+from scripts.demonstration.crash_day.market import thin
+from scripts.demonstration.crash_day.record import Day
+from scripts.demonstration.crash_day.replay import CALM_STEPS, Replay
+from scripts.demonstration.crash_day.venue import Cast
 from scripts.demonstration.ledger import Actors
 from scripts.demonstration.story import Play, Story
 from scripts.fuzzing import campaign, subjects
 
 OUTPUT = Path("out") / "demo"
 INTERRUPTED = 130
+# Of the accounts of the crash day; steps of its market in an hour.
+DAY_SEED, HOURLY = 1, 30
 
 
 class Settings(NamedTuple):
@@ -41,26 +49,34 @@ class Settings(NamedTuple):
         Of the fuzz campaign.
     folder
         Where the report goes.
+    accounts
+        Of the crash day.
+    calm_steps
+        Steps of its market at a time, two minutes each, while nothing happens.
     """
 
     hours: int
     cases: int
     seed: int
     folder: Path
+    accounts: int
+    calm_steps: int = CALM_STEPS
 
 
 class Result(NamedTuple):
     """What came of it."""
 
     story: Story
+    day: Day
     fuzz: list[report.FuzzRow]
     page: Path
     picture: Path
 
     @property
     def disagreements(self) -> int:
-        """Of the models with the chain, books and cases together."""
-        return len(self.story.disagreements) + report.total(self.fuzz).disagreements
+        """Of the models with the chain, books and cases together; and of the books with sums."""
+        found = len(self.story.disagreements) + report.total(self.fuzz).disagreements
+        return found + len(self.day.failures)
 
 
 def demonstrate(deployment: Deployment, actors: Actors, settings: Settings) -> Result:
@@ -86,10 +102,13 @@ def demonstrate(deployment: Deployment, actors: Actors, settings: Settings) -> R
     )
     fuzz = _fuzz(deployment, actors, settings)
 
+    console.chapter("Crash day: 10 October 2025, at half the shipped margin")
+    day = _crash_day(settings)
+
     seconds = time.perf_counter() - started
-    page, picture = report.write(story, fuzz, settings.seed, seconds, settings.folder)
+    page, picture = report.write(story, day, fuzz, settings.seed, seconds, settings.folder)
     console.chapter(f"Report: {page} and {picture}")
-    return Result(story, fuzz, page, picture)
+    return Result(story, day, fuzz, page, picture)
 
 
 def configuration_without_expiries(path: Path = DEFAULT_PATH) -> Configuration:
@@ -125,6 +144,26 @@ def _fuzz(deployment: Deployment, actors: Actors, settings: Settings) -> list[re
     if report.total(rows).cases < settings.cases:
         raise KeyboardInterrupt
     return rows
+
+
+def _crash_day(settings: Settings) -> Day:
+    """Replay the day on a deployment of its own."""
+    deployer, _, market_maker, sponsor, *others = accounts.test_accounts
+    cast = Cast(deployer, sponsor, market_maker, tuple(others[:2]), tuple(others[2:]))
+    deployment = deploy(thin(configuration_without_expiries()), deployer)
+    with TemporaryDirectory() as folder:
+        replay = Replay(
+            *(deployment, cast, settings.accounts, DAY_SEED),
+            *(Path(folder), settings.calm_steps),
+        )
+        before = replay.open()
+        crash_day.header(replay.day)
+        for moment in replay.run():
+            crash_day.moment(moment, before)
+            before = moment
+        day = replay.finish()
+    crash_day.outcome(day)
+    return day
 
 
 @contextmanager
@@ -179,8 +218,16 @@ def _plain_messages() -> Iterator[None]:
     show_default=True,
     help="Folder of the report.",
 )
-@click.option("--quick", is_flag=True, help="Steps of twelve hours and 2,000 cases.")
-def cli(hours: str, cases: int, seed: int | None, folder: Path, quick: bool) -> None:
+@click.option(
+    "--accounts",
+    "count",
+    type=click.IntRange(20, 2_000),
+    default=500,
+    show_default=True,
+    help="Accounts of the crash day.",
+)
+@click.option("--quick", is_flag=True, help="Steps of twelve hours, 2,000 cases, 60 accounts.")
+def cli(hours: str, cases: int, seed: int | None, folder: Path, count: int, quick: bool) -> None:
     """Margin real books through a real crash, fuzz the contracts, write a report."""
     if not networks.provider.network.is_dev:
         raise click.ClickException(
@@ -190,9 +237,9 @@ def cli(hours: str, cases: int, seed: int | None, folder: Path, quick: bool) -> 
     # ape derives the keys of its test accounts anew whenever it looks one up; they never change.
     ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_accounts)
     seed = secrets.randbelow(2**32) if seed is None else seed
-    settings = Settings(int(hours), cases, seed, folder)
+    settings = Settings(int(hours), cases, seed, folder, count)
     if quick:
-        settings = settings._replace(hours=12, cases=2_000)
+        settings = settings._replace(hours=12, cases=2_000, accounts=60, calm_steps=HOURLY)
     with _plain_messages():
         started = time.perf_counter()
         console.chapter("Deploy: every contract and parameter of scripts/deploy.yaml")

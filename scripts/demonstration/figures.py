@@ -13,13 +13,15 @@ matplotlib.use("Agg")
 import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
 from reference_model.types import PPM, Breakdown, Health, UnderlyingBreakdown
+from scripts.demonstration.crash_day import figures as crash_day
+from scripts.demonstration.crash_day.record import Day
 from scripts.demonstration.story import Story
 
 PORTFOLIO, ISOLATED, EQUITY = "#0072B2", "#E69F00", "#1a1a1a"
@@ -28,6 +30,7 @@ UNHEDGED = "#D55E00"
 HEALTH_COLOURS = {Health.MARGIN_CALL: CALL, Health.LIQUIDATABLE: LIQUIDATABLE}
 THOUSAND = 1e21
 DPI, COLOURS = 115, 128
+BOOKS_HEIGHT, DAY_HEIGHT = 16, 7.5
 SUBTITLE = (
     "Real strategies on chain through the crash of February 2026, every number confirmed by two "
     "independent models"
@@ -222,20 +225,23 @@ def charges(ax: Axes, story: Story) -> None:
     ax.legend(loc="upper right", fontsize=9.5)
 
 
-def page(story: Story, facts: list[tuple[str, str]], path: Path) -> None:
+def page(story: Story, day: Day, facts: list[tuple[str, str]], path: Path) -> None:
     """Draw everything on one page.
 
     Parameters
     ----------
     story
-        What happened.
+        What happened to the books.
+    day
+        What happened on the crash day.
     facts
         Pairs of a figure and what it counts, shown large beside the first plot.
     path
         File to write.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(12.4, 16))
+        whole = Figure(figsize=(12.4, BOOKS_HEIGHT + DAY_HEIGHT))
+        figure, below = whole.subfigures(2, 1, height_ratios=(BOOKS_HEIGHT, DAY_HEIGHT))
         _heading(figure, 0.972, "One account, one netted requirement", SUBTITLE, 21)
         top = figure.add_gridspec(1, 3, left=0.115, right=0.985, top=0.912, bottom=0.742)
         requirements(figure.add_subplot(top[0, :2]), story)
@@ -248,12 +254,31 @@ def page(story: Story, facts: list[tuple[str, str]], path: Path) -> None:
         )
         scenarios(figure.add_subplot(bottom[0, :2]), story, 0, len(story.books) - 1)
         charges(figure.add_subplot(bottom[0, 2]), story)
-        save(figure, path)
+        _day(below, day)
+        save(whole, path)
 
 
-def _heading(figure: Figure, y: float, title: str, text: str, size: int) -> None:
+def _day(figure: SubFigure, day: Day) -> None:
+    """Draw the crash day below the books."""
+    held = len(day.checks) - len(day.failures)
+    title = f"Liquidation on 10 October 2025: {len(day.touched)} of {len(day.kinds)} accounts"
+    text = (
+        f"Sold in {day.sums.slices} slices at auction, at half the shipped margin; {held} of "
+        f"{len(day.checks)} checks of accounts, cash, positions, tokens and fund hold at the end"
+    )
+    _heading(figure, 0.955, title, text, 16, gap=0.04)
+    grid = figure.add_gridspec(
+        2, 2, left=0.065, right=0.985, top=0.845, bottom=0.06, hspace=0.35, wspace=0.12
+    )
+    for place, draw in zip(grid, crash_day.DRAWINGS, strict=True):
+        draw(figure.add_subplot(place), day)
+
+
+def _heading(
+    figure: SubFigure, y: float, title: str, text: str, size: int, gap: float = 0.021
+) -> None:
     figure.text(0.02, y, title, fontsize=size, weight="bold")
-    figure.text(0.02, y - 0.021, text, fontsize=12, color="#555555")
+    figure.text(0.02, y - gap, text, fontsize=12, color="#555555")
 
 
 def _facts(ax: Axes, facts: list[tuple[str, str]]) -> None:
@@ -264,7 +289,7 @@ def _facts(ax: Axes, facts: list[tuple[str, str]]) -> None:
         ax.text(0.05, y - 0.092, what, fontsize=10, color="#444444", va="top", linespacing=1.15)
 
 
-def _books(figure: Figure, story: Story) -> None:
+def _books(figure: SubFigure, story: Story) -> None:
     """Draw the panels of all books, three in a row."""
     grid = figure.add_gridspec(
         2, 3, left=0.065, right=0.985, top=0.517, bottom=0.287, hspace=0.42, wspace=0.18

@@ -9,6 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reference_model.types import Breakdown, Health
 from scripts.demonstration import figures
+from scripts.demonstration.crash_day import figures as crash_day
+from scripts.demonstration.crash_day.market import DARK
+from scripts.demonstration.crash_day.record import Day
 from scripts.demonstration.ledger import WAD
 from scripts.demonstration.story import Story
 
@@ -107,14 +110,16 @@ def verdict(story: Story, fuzz: FuzzRow) -> list[tuple[str, str]]:
 
 
 def write(
-    story: Story, fuzz: list[FuzzRow], seed: int, seconds: float, folder: Path
+    story: Story, day: Day, fuzz: list[FuzzRow], seed: int, seconds: float, folder: Path
 ) -> tuple[Path, Path]:
     """Write the page and the picture; return where.
 
     Parameters
     ----------
     story
-        What happened.
+        What happened to the books.
+    day
+        What happened on the crash day.
     fuzz
         Results by kind of case.
     seed
@@ -128,7 +133,7 @@ def write(
     sums = total(fuzz)
     facts = verdict(story, sums)
     picture = folder / "report.png"
-    figures.page(story, facts, picture)
+    figures.page(story, day, facts, picture)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -139,6 +144,9 @@ def write(
     environment.filters |= {"usd": usd, "saving": saving, "netted": netted}
     text = environment.get_template("report.html").render(
         story=story,
+        day=day,
+        dark=DARK,
+        day_figure=figures.single(lambda figure: crash_day.everything(figure, day), 10, 7),
         figures=figures.embedded(story),
         facts=facts,
         fuzz=[*fuzz, sums],

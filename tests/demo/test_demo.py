@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from markupsafe import escape
 
 from reference_model.types import WAD, Health
 from scripts import demo
@@ -17,6 +18,7 @@ from scripts.fuzzing.portfolios import market_of
 LEAST_SAVING_OF_A_HEDGED_BOOK = 0.4
 MAX_PICTURE_BYTES = 300_000
 CASES = 600
+DAY_ACCOUNTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def deployment(actors):
 @pytest.fixture(scope="module")
 def result(deployment, actors, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "report"
-    return demo.demonstrate(deployment, actors, demo.Settings(12, CASES, 1, folder))
+    return demo.demonstrate(
+        deployment, actors, demo.Settings(12, CASES, 1, folder, 20, demo.HOURLY)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,10 @@ def test_report_is_written_and_stands_alone(result):
     page = result.page.read_text(encoding="utf-8")
     for name in (book.name for book in BOOKS):
         assert name in page
+    for check in result.day.checks:
+        assert escape(check.what) in page
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
-    assert len(sources) == 4
+    assert len(sources) == 5
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     picture = result.picture.read_bytes()
     assert picture.startswith(b"\x89PNG")
@@ -125,6 +131,12 @@ def test_one_unit_too_much_would_be_noticed(deployment, ledger, everyone):
 
 def test_cash_is_conserved_to_the_last_unit(story):
     assert story.unaccounted_cash == 0
+
+
+def test_books_of_the_crash_day_balance_too(result):
+    assert result.day.checks
+    assert result.day.failures == []
+    assert len(result.day.kinds) == DAY_ACCOUNTS
 
 
 def test_fuzz_campaign_covers_all_kinds_and_finds_nothing(result):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ape import chain, project
+from ape import chain
 
 from oracle_mock.market import Snapshot, postponed, updates
 from reference_model.exact import instrument as instruments
@@ -34,7 +34,6 @@ from scripts.keeping.watch import Keeper
 # USD for each account of the owners.
 MARKET_MAKER_CASH = 300_000
 PROTOCOL_CAPITAL = 20
-INSURANCE = 500
 # Ten minutes, which meet every price that is known.
 CALM_STEPS = 5
 # After the last price, while anything is still for sale.
@@ -76,7 +75,7 @@ class Replay:
         self.ledger = Ledger(deployment, actors, self.moved_seconds)
         self.witnesses = Witnesses(self.ledger)
         self._markets: dict[int, Market] = {}
-        self.fund = project.InsuranceFund.at(deployment.manifest.contracts["InsuranceFund"])
+        self.fund = deployment.insurance_fund
         for symbol, market in self.path[0].markets.items():
             expiries = [part.expiry for part in market.slices]
             deployment.list_expiries(symbol, expiries, cast.deployer)
@@ -91,14 +90,14 @@ class Replay:
     # ----------------------------------------------------------------------------------- opening
 
     def open(self) -> Moment:
-        """Pay in, trade, borrow; fill protocol capital and the insurance fund; hire keepers."""
+        """Pay in, trade, borrow; set aside protocol capital; hire keepers."""
         market = self._market(self.path[0])
         self.venue.pay_in(self._deposits())
         words = [word for each in self.listings.values() for word in each.every_instrument()]
         fair = population.prices(words, market)
         self.venue.trade(self._trades(fair), fair, self.path[0].time)
         self.venue.borrow()
-        self._insure()
+        self._endow()
         self.keepers = self._hire()
         self.accounting = Accounting(self.venue)
         self.equities = self.accounting.equities(market)
@@ -139,18 +138,14 @@ class Replay:
                 trades.append(Trade(signer, account, perpetual, size))
         return trades
 
-    def _insure(self) -> None:
-        """Collect the fees so far; let the sponsor give protocol capital, and stake in the fund."""
+    def _endow(self) -> None:
+        """Collect the fees so far, and leave a round sum as protocol capital."""
         sponsor, engine, unit = self.cast.sponsor, self.ledger.engine, self.venue.unit(CASH)
-        capital_raw, stake_raw = (
-            each * len(self.venue.accounts) * unit for each in (PROTOCOL_CAPITAL, INSURANCE)
-        )
         fees_raw = engine.cashState().fees * unit // WAD
         send(self.cast.deployer, engine, "collectFees", sponsor.address, fees_raw)
+        capital_raw = PROTOCOL_CAPITAL * len(self.venue.accounts) * unit
         self.venue.fund(CASH, engine.address, capital_raw)
         send(sponsor, engine, "contribute", capital_raw)
-        self.venue.fund(CASH, self.fund.address, stake_raw)
-        send(sponsor, self.fund, "deposit", stake_raw, sponsor.address)
 
     def _hire(self) -> list[Keeper]:
         configure_logs("console", "error")  # What keepers do is told in other words here.
