@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {MarginEngine} from "./MarginEngine.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
+import {ILiquidationEngine} from "./interfaces/ILiquidationEngine.sol";
 import {
     Hypothesis,
     HypotheticalTrade,
@@ -19,6 +20,7 @@ import {Fees} from "./ledger/Fees.sol";
 import {Positions} from "./ledger/Positions.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {Instrument} from "./types/Instrument.sol";
+import {AuctionPreview} from "./types/Liquidation.sol";
 import {Position} from "./types/Position.sol";
 import {
     Assessment,
@@ -77,6 +79,17 @@ contract MarginLens is IMarginLens {
     {
         assessments = new Assessment[](accounts.length);
         for (uint256 i; i < accounts.length; ++i) assessments[i] = assess(accounts[i]);
+    }
+
+    /// @inheritdoc IMarginLens
+    function auctionMany(uint256[] calldata accounts)
+        external
+        view
+        returns (AuctionPreview[] memory previews)
+    {
+        ILiquidationEngine delegated = ILiquidationEngine(address(engine));
+        previews = new AuctionPreview[](accounts.length);
+        for (uint256 i; i < accounts.length; ++i) previews[i] = delegated.auctionOf(accounts[i]);
     }
 
     /// @inheritdoc IMarginLens

@@ -207,7 +207,7 @@ class InterestParameters(_Section):
 
 
 class Window(_Section):
-    """Forced volume of a market: units in as much active time."""
+    """Forced volume of a market: units in as much active time; 0 for no limit."""
 
     capacity: Amount
     period_seconds: _integer(1, 7 * DAY)
@@ -218,10 +218,11 @@ class Window(_Section):
 
 
 class InsuranceFund(_Section):
-    """How stakers may leave."""
+    """How stakers may leave; and what a mock token is minted for, so that there is one."""
 
     cooldown_seconds: _integer(HOUR, 30 * DAY)
     exit_window_seconds: _integer(HOUR, 30 * DAY)
+    seed: Amount = Decimal(0)
 
 
 class Liquidation(_Section):
@@ -239,7 +240,7 @@ class Liquidation(_Section):
     last_step: Literal["socialise", "deleverage"]
     max_socialised_share: _decimal("0", "0.5")
     max_deleverage_share: _decimal("0.01", "1")
-    windows: dict[str, Window] = {}
+    windows: dict[str, Window]
     insurance_fund: InsuranceFund
 
     @model_validator(mode="after")
@@ -652,6 +653,17 @@ class Configuration(_Section):
             for name in names:
                 if name not in self.underlyings:
                     raise ValueError(f"{section}.{name} is not an underlying")
+        return self
+
+    @model_validator(mode="after")
+    def _liquidation_is_complete(self) -> "Configuration":
+        if missing := sorted(self.underlyings.keys() - self.liquidation.windows.keys()):
+            raise ValueError(f"liquidation.windows lacks {', '.join(missing)}")
+        if self.liquidation.insurance_fund.seed and self.settlement_token.token != "mock":
+            raise ValueError(
+                "liquidation.insuranceFund.seed is minted, which only a mock settlementToken "
+                "allows: set it to 0 and let stakers come"
+            )
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from scripts._configuration import (
     MAX_LIVE_EXPIRIES,
+    WAD,
     Configuration,
     Role,
     to_wad,
@@ -185,6 +186,8 @@ class Deployment:
             raise DeploymentError("the deployment was interrupted: run `ape run deploy` again")
 
         def at(name: str) -> ContractInstance:
+            if name not in manifest.contracts:
+                raise DeploymentError(f"the manifest has no {name}: deploy anew")
             return instance_at(name, manifest.contracts[name])
 
         return cls(
@@ -371,7 +374,6 @@ class _Run:
         for symbol in c.underlyings:
             yield f"underlying {symbol}", lambda symbol=symbol: self._set_underlying(symbol)
             yield f"expiries of {symbol}", lambda symbol=symbol: self._list_expiries(symbol)
-        for symbol in c.liquidation.windows:
             yield f"window of {symbol}", lambda symbol=symbol: self._set_window(symbol)
         for symbol in c.collaterals:
             yield f"collateral {symbol}", lambda symbol=symbol: self._set_collateral(symbol)
@@ -382,6 +384,7 @@ class _Run:
             yield f"estimate of {symbol}", lambda symbol=symbol: self._add_to_basket(symbol)
         for role in ROLE_FUNCTIONS:
             yield f"role {role}", lambda role=role: self._wire(role)
+        yield "stake", self._stake
         yield "admin", self._hand_over
 
     def _deploy_token(self, symbol: str) -> None:
@@ -441,6 +444,27 @@ class _Run:
             fund.cooldown_seconds,
             fund.exit_window_seconds,
         )
+        deployed = self._instance("InsuranceFund")
+        times = deployed.cooldownSeconds(), deployed.exitWindowSeconds()
+        if times != (fund.cooldown_seconds, fund.exit_window_seconds):
+            raise DeploymentError(
+                f"the insurance fund at {deployed.address} lets stakers out after {times[0]} "
+                f"seconds, for {times[1]}, and for ever so: with InsuranceFund taken out of the "
+                "manifest the next run deploys another, which takes its place"
+            )
+
+    def _stake(self) -> None:
+        """Stake what the configuration says, of a token that anyone may mint, once."""
+        seed = to_wad(self.configuration.liquidation.insurance_fund.seed)
+        fund = self._instance("InsuranceFund")
+        if seed == 0 or fund.totalSupply() != 0:
+            return
+        settlement = self.configuration.settlement_token
+        token = project.MockToken.at(self.manifest.tokens[settlement.symbol])
+        amount_raw = seed * 10**settlement.decimals // WAD
+        token.mint(self.account, amount_raw, sender=self.account)
+        token.approve(fund, amount_raw, sender=self.account)
+        fund.deposit(amount_raw, self.account, sender=self.account)
 
     def _deploy_margin_engine(self) -> None:
         self._deploy(

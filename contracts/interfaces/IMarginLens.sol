@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {AuctionPreview} from "../types/Liquidation.sol";
 import {Assessment, Breakdown, MarginMode} from "../types/Types.sol";
 
 /// @notice A transfer not made: tokens into the account, or out of it.
@@ -94,6 +95,14 @@ interface IMarginLens {
         external
         view
         returns (Assessment[] memory assessments);
+
+    /// @notice What bids for many accounts would find, for whoever looks for those to start or bid.
+    /// @param accounts Account ids.
+    /// @return previews In their order, as the engine's `auctionOf`.
+    function auctionMany(uint256[] calldata accounts)
+        external
+        view
+        returns (AuctionPreview[] memory previews);
 
     /// @notice What the account's prices, taken together, are young enough for.
     /// @param account Account id.

@@ -93,6 +93,19 @@ def test_values_become_exact_integers(load):
         ("collaterals__WETH__depegRate", 0.1, "WETH: depegRate is for cash-like tokens"),
         ("collaterals__WETH__haircut", 1, "WETH.haircut = 1: must lie between 0 and 0.99"),
         ("underlyings__BTC__maxScanRange", 0.1, "scanRange must not be above maxScanRange"),
+        ("liquidation__openingDiscount", 0.4, "must not be above cuspDiscount"),
+        ("liquidation__fastSeconds", 0, "fastSeconds = 0: must lie between 1 and 86,400"),
+        ("liquidation__rewardRate", 0.2, "rewardRate = 0.2: must lie between 0 and 0.1"),
+        ("liquidation__lastStep", "pray", "liquidation.lastStep = pray"),
+        ("liquidation__windows__SOL", MISSING, "liquidation.windows lacks SOL"),
+        ("liquidation__windows__BTC__periodSeconds", 0, "must lie between 1 and 604,800"),
+        (
+            "liquidation__windows__DOGE",
+            {"capacity": 1, "periodSeconds": 1},
+            "liquidation.windows.DOGE is not an underlying",
+        ),
+        ("liquidation__insuranceFund__cooldownSeconds", 60, "must lie between 3,600 and 2,592,000"),
+        ("settlementToken__token", CHECKSUMMED, "insuranceFund.seed is minted"),
         ("estimator__basket__DOGE", 1, "estimator.basket.DOGE is not an underlying"),
         ("estimator__decaySeconds", 60, "decaySeconds = 60: must lie between 86,400"),
         ("collaterals__WETH__asset", 32, "WETH.asset = 32: must lie between 1 and 31"),
@@ -146,6 +159,15 @@ def test_wrong_source_is_named_with_what_it_may_be(load, path, value, message):
     with pytest.raises(ConfigurationError) as error:
         load(**{path: value})
     assert message in error.value.format_message()
+
+
+def test_rules_of_auctions_become_the_struct_of_the_contract(load):
+    struct = load(liquidation__buffer="0.123456789012345678").liquidation.struct()
+    assert struct["buffer"] == 123_456_789_012_345_678
+    assert struct["fastSeconds"] == 600
+    assert struct["dustMargin"] == 50 * 10**18
+    for number, step in enumerate(("socialise", "deleverage")):
+        assert load(liquidation__lastStep=step).liquidation.struct()["lastStep"] == number
 
 
 def test_configuration_with_a_feed_needs_no_hub(load):

@@ -100,14 +100,71 @@ def test_collaterals_are_listed_with_their_tokens(deployment, configuration):
         assert deployment.manifest.assets[symbol] == collateral.asset
 
 
+def test_rules_of_auctions_and_windows_are_the_configured_ones(deployment, configuration):
+    rules, wanted = deployment.liquidation_parameters, configuration.liquidation
+    assert fields(rules.auctionParameters(), wanted.struct()) == wanted.struct()
+    for symbol, underlying in configuration.underlyings.items():
+        window = wanted.windows[symbol].struct()
+        assert window["capacity"] > 0
+        assert fields(rules.window(underlying.id), window) == window
+
+
+def test_insurance_fund_belongs_to_the_engine_and_has_a_stake(deployment, configuration, deployer):
+    fund, wanted = deployment.insurance_fund, configuration.liquidation.insurance_fund
+    assert deployment.liquidation_parameters.insuranceFund() == fund.address
+    assert fund.engine() == deployment.margin_engine.address
+    assert fund.clock() == deployment.parameters.address
+    assert fund.asset() == deployment.tokens["USDC"].address
+    times = fund.cooldownSeconds(), fund.exitWindowSeconds()
+    assert times == (wanted.cooldown_seconds, wanted.exit_window_seconds)
+    assert fund.totalAssets() == wanted.seed * 10**6 > 0
+    assert fund.balanceOf(deployer) == fund.totalSupply()
+
+
+def test_changed_rules_of_auctions_are_in_force_at_once(deployment, configuration, deployer, path):
+    windows = configuration.liquidation.windows
+    windows = windows | {"ETH": changed(windows["ETH"], capacity=Decimal(7))}
+    rules = changed(configuration.liquidation, buffer=Decimal("0.2"), windows=windows)
+    nonce = deployer.nonce
+    deploy(changed(configuration, liquidation=rules), deployer, path)
+    assert deployer.nonce == nonce + 2
+    assert deployment.liquidation_parameters.auctionParameters().buffer == 2 * 10**17
+    assert deployment.liquidation_parameters.window(2).capacity == 7 * 10**18
+
+
+def test_other_times_of_the_insurance_fund_are_refused(configuration, refused, deployment, path):
+    fund = changed(configuration.liquidation.insurance_fund, cooldown_seconds=DAY)
+    rules = changed(configuration.liquidation, insurance_fund=fund)
+    refused(changed(configuration, liquidation=rules), "lets stakers out after 604800", path)
+
+
+def test_another_insurance_fund_takes_the_place_of_the_first(
+    deployment, configuration, deployer, path, tmp_path
+):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    first = content["contracts"].pop("InsuranceFund")
+    without = tmp_path / "without.json"
+    without.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DeploymentError, match="the manifest has no InsuranceFund"):
+        Deployment.of(Manifest.read(without))
+    fund = changed(configuration.liquidation.insurance_fund, cooldown_seconds=DAY, seed=Decimal(0))
+    rules = changed(configuration.liquidation, insurance_fund=fund)
+    again = deploy(changed(configuration, liquidation=rules), deployer, without)
+    assert again.insurance_fund.address != first
+    assert again.insurance_fund.cooldownSeconds() == DAY
+    assert again.liquidation_parameters.insuranceFund() == again.insurance_fund.address
+    assert again.insurance_fund.totalSupply() == 0
+
+
 def test_contracts_are_wired_to_each_other(deployment):
     engine = deployment.margin_engine
+    assert engine.liquidationParameters() == deployment.liquidation_parameters.address
     assert engine.parameters() == deployment.parameters.address
     assert engine.marketData() == deployment.market_data.address
     assert engine.riskModel() == deployment.risk_model.address
     assert engine.settlementToken() == deployment.tokens["USDC"].address
     assert deployment.parameters.SETTLEMENT_TOKEN() == deployment.tokens["USDC"].address
-    for name in ("parameters", "market_data", "margin_engine"):
+    for name in ("parameters", "liquidation_parameters", "market_data", "margin_engine"):
         assert getattr(deployment, name).authority() == deployment.governance.address
 
 
@@ -129,13 +186,17 @@ def test_every_role_has_its_functions_and_members(deployment, deployer, project)
 
 def test_every_restricted_function_has_a_role(deployment):
     """A function left out would be the admin's; only views and everybody's own may be."""
-    everybodys = {"Parameters": "syncSequencer", "VolatilityEstimator": "sample"}
+    everybodys = {
+        "Parameters": {"syncSequencer"},
+        "VolatilityEstimator": {"sample"},
+        "LiquidationParameters": set(),
+    }
     for name, free in everybodys.items():
         roles = [functions.get(name, ()) for functions in ROLE_FUNCTIONS.values()]
         mapped = {function for functions in roles for function in functions}
         contract = getattr(deployment, CONTRACTS[name])
         functions = {abi.name for abi in contract.contract_type.mutable_methods}
-        assert functions - mapped == {"setAuthority", free}
+        assert functions - mapped == {"setAuthority"} | free
 
 
 def test_estimator_follows_the_configured_basket(deployment, configuration):

@@ -84,6 +84,8 @@ def test_lens_says_what_the_engine_would_judge(lens, world, book, maker):
     assert tuple(lens.assess(book)) == tuple(one.assessment)
     assert lens.assessMany([book, other]) == [lens.assess(book), lens.assess(other)]
     assert lens.breakdownMany([other, book]) == [lens.breakdown(other), lens.breakdown(book)]
+    auctions = [world.engine.auctionOf(account) for account in (other, book)]
+    assert lens.auctionMany([other, book]) == auctions
 
 
 def test_supposing_nothing_changes_nothing(lens, book):
