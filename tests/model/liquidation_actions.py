@@ -266,7 +266,7 @@ def _stake(choose: Chooser, engine: Engine, cast: Cast) -> Action:
         "fund_redeem": (caller, choose.item((most, most + 1, most // 3)), caller),
         "fund_withdraw": (caller, choose.item((assets, assets + 1, assets // 3)), caller),
         "fund_transfer": (caller, choose.item(cast.people), choose.item((held // 3, held + 1))),
-        "fund_reward": (choose.item((1, 10**7)),),
+        "fund_reward": (choose.item((1, 10**7, 10**11)),),
     }
     weighted = [*kinds, "fund_request_exit", "fund_redeem", "fund_redeem", "fund_withdraw"]
     name = choose.item(weighted)
