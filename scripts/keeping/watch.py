@@ -30,6 +30,7 @@ LONGEST_PAUSE_SECONDS = 60
 # Until a bid was tried, what it is taken to cost.
 TYPICAL_BID_GAS = 2_000_000
 HEADROOM = 1.02
+STARTED_AT_ONCE = 5
 
 log = structlog.get_logger()
 
@@ -70,6 +71,11 @@ class Preview(NamedTuple):
     price: float
     restoring: float
     largest: float
+
+    @property
+    def is_below(self) -> bool:
+        """Whether equity is below maintenance margin."""
+        return self.equity < self.maintenance_margin
 
     @property
     def auction(self) -> Auction:
@@ -201,35 +207,28 @@ class Keeper:
     def _act(self, view: MarketView, risk: Any, candidates: list[int]) -> dict[str, list[str]]:
         """Do for every candidate what the chain says is due."""
         outcomes: dict[str, list[str]] = {}
+        previews: dict[int, Preview] = {}
         for account, found in zip(candidates, self.preview(candidates), strict=True):
             if isinstance(found, Refusal):
                 log.error("no preview", account=hex(account), reason=str(found))
             elif account == self.settings.bidder:
                 log.warning("the bidder's own account is near its limit", equity=found.equity)
             else:
-                self._treat(account, found, view, risk, outcomes)
+                previews[account] = found
+        changed = {a for a, found in previews.items() if self._record(a, found, outcomes)}
+        below = [a for a, found in previews.items() if found.is_below]
+        changed |= self._start(below, outcomes)
+        fresh = [account for account in below if account in changed]
+        if fresh:  # Their rewards have passed from them to the bidder.
+            self.follower.read([*fresh, self.settings.bidder], self.chain.head())
+        previews |= dict(zip(fresh, self.preview(fresh), strict=True))
+        for account in below:
+            found = previews[account]
+            if isinstance(found, Preview) and found.is_below:
+                sold = self._bid(account, found, view, risk, outcomes)
+                if not sold and found.equity < 0 and found.discount >= 1:
+                    self._deleverage(account, outcomes)
         return outcomes
-
-    def _treat(
-        self,
-        account: int,
-        found: Preview,
-        view: MarketView,
-        risk: Any,
-        outcomes: dict[str, list[str]],
-    ) -> None:
-        """Do what is due for one account."""
-        recorded = self._record(account, found, outcomes)
-        if found.equity >= found.maintenance_margin:
-            return
-        if self._start(account, outcomes) or recorded:
-            (again,) = self.preview([account])
-            if isinstance(again, Refusal) or again.equity >= again.maintenance_margin:
-                return
-            found = again
-        sold = self._bid(account, found, view, risk, outcomes)
-        if not sold and found.equity < 0 and found.discount >= 1:
-            self._deleverage(account, outcomes)
 
     def _record(self, account: int, found: Preview, outcomes: dict[str, list[str]]) -> bool:
         """Have the engine note what became of an account for sale or in deficit; whether it did.
@@ -239,7 +238,7 @@ class Keeper:
         known to those whom it concerns.
         """
         recorded = self.fleet[account].status
-        is_new = found.status != recorded or found.equity >= found.maintenance_margin
+        is_new = found.status != recorded or not found.is_below
         if recorded < INSOLVENT or not is_new:
             return False
         attempt = self.hand.attempt(self.engine, "updateStatus", account)
@@ -270,16 +269,54 @@ class Keeper:
         outcomes.setdefault(name, []).append(outcome)
         return outcome
 
-    def _start(self, account: int, outcomes: dict[str, list[str]]) -> bool:
-        """Put an account up for sale, if it is not or no longer; return whether that was done."""
-        arguments = account, self.settings.bidder
-        attempt = self.hand.attempt(self.engine, "startAuction", *arguments)
-        if isinstance(attempt.result, Refusal):
-            if attempt.result.name != "AlreadyInAuction":
+    def _start(self, accounts: list[int], outcomes: dict[str, list[str]]) -> set[int]:
+        """Put accounts up for sale that are not, or no longer; return those for which it was done.
+
+        In a crash there are many: several fit in one transaction.
+        """
+        due: list[tuple[int, Attempt]] = []
+        for account in accounts:
+            attempt = self.hand.attempt(self.engine, "startAuction", account, self.settings.bidder)
+            if not isinstance(attempt.result, Refusal):
+                due.append((account, attempt))
+            elif attempt.result.name != "AlreadyInAuction":
                 log.info("not started", account=hex(account), reason=str(attempt.result))
+        done: set[int] = set()
+        for start in range(0, len(due), STARTED_AT_ONCE):
+            group = due[start : start + STARTED_AT_ONCE]
+            if not self._start_together(group, outcomes, done):
+                for account, attempt in group:
+                    arguments, reward = (account, self.settings.bidder), attempt.result[0] / WAD
+                    if (
+                        self._send(
+                            *("startAuction", arguments, attempt, outcomes), reward_usd=reward
+                        )
+                        == "done"
+                    ):
+                        done.add(account)
+        return done
+
+    def _start_together(
+        self, group: list[tuple[int, Attempt]], outcomes: dict[str, list[str]], done: set[int]
+    ) -> bool:
+        """Start several auctions in one transaction; return whether that was tried and is fit."""
+        if len(group) == 1:
             return False
-        reward = attempt.result[0] / WAD
-        return self._send("startAuction", arguments, attempt, outcomes, reward_usd=reward) == "done"
+        cost = sum(attempt.gas_usd - attempt.result[0] / WAD for _, attempt in group)
+        if cost > self.settings.max_start_cost:
+            return False
+        accounts = [account for account, _ in group]
+        encode = self.engine.startAuction.encode_input
+        calls = [encode(account, self.settings.bidder) for account in accounts]
+        attempt = self.hand.attempt(self.engine, "batch", calls)
+        if attempt.is_refused:
+            return False
+        started = [hex(account) for account in accounts]
+        outcome = self.hand.send(self.engine, "batch", (calls,), attempt, started=started)
+        outcomes.setdefault("startAuction", []).extend([outcome] * len(group))
+        if outcome == "done":
+            done.update(accounts)
+        return True
 
     def _bid(
         self,
@@ -291,17 +328,19 @@ class Keeper:
     ) -> bool:
         """Bid for the best slice, if one is worth it; return whether one was."""
 
-        def offer(gas_usd: float, shares: np.ndarray | None = None) -> Offer | None:
+        def offer(
+            gas_usd: float, auction: Auction, shares: np.ndarray | None = None
+        ) -> Offer | None:
             verdict = best_offer(
                 *(view, risk, self.fleet.instruments, self.fleet[self.settings.bidder]),
-                *(self.fleet[account], found.auction, self.terms, gas_usd, shares),
+                *(self.fleet[account], auction, self.terms, gas_usd, shares),
             )
             if verdict.offer is None:
                 facts = {"discount": round(found.discount, 4), "reason": verdict.reason}
                 log.info("no bid", account=hex(account), **facts)
             return verdict.offer
 
-        wanted = offer(self.hand.gas_usd(self._bid_gas))
+        wanted = offer(self.hand.gas_usd(self._bid_gas), found.auction)
         if wanted is None:
             return False
         arguments = self._arguments(account, wanted, found)
@@ -310,9 +349,11 @@ class Keeper:
             log.info("no bid", account=hex(account), reason=str(attempt.result))
             return False
         self._bid_gas = attempt.gas
-        # The rule on dust may sell more than was asked for.
-        sold = attempt.result[0] / WAD
-        certain = offer(attempt.gas_usd, np.array([sold]))
+        # What the trial sold, and for what, decides: the rule on dust may sell more than was asked
+        # for, the waterfall pay less than its claim.
+        sold, payment = (each / WAD for each in attempt.result)
+        tried = found.auction._replace(price=payment / sold)
+        certain = offer(attempt.gas_usd, tried, np.array([sold]))
         if certain is not None:
             arguments = self._arguments(account, certain, found)
             self._send_bid(arguments, certain, attempt, outcomes)

@@ -32,6 +32,8 @@ class Engine:
         self.previews, self.answers, self.sent = list(previews), answers, []
 
     def read_many(self, calls):
+        if not calls:
+            return []
         assert calls == [ACCOUNT]
         found = self.previews.pop(0) if len(self.previews) > 1 else self.previews[0]
         return [(found,)]
@@ -134,6 +136,12 @@ def test_bid_that_the_chain_refuses_is_not_sent(treat):
     cheap = preview(IN_AUCTION, discount=0.3, price=1_600.0)
     refused = Refusal("TooManyPositions", (BIDDER, 64), "0x")
     assert treat(IN_AUCTION, [cheap], {"startAuction": RUNNING, "bid": refused}) == []
+
+
+def test_trial_that_costs_more_than_the_preview_said_is_not_sent(treat):
+    cheap = preview(IN_AUCTION, discount=0.3, price=1_600.0)
+    answers = {"startAuction": RUNNING, "bid": (WAD, 2_990 * WAD)}
+    assert treat(IN_AUCTION, [cheap], answers) == []
 
 
 def test_slice_that_grows_by_the_rule_on_dust_is_priced_anew(treat):

@@ -112,6 +112,17 @@ def test_account_that_falls_below_maintenance_is_started_waited_for_and_bought(w
     assert keeper.follower.checkpoint.spent(0) == pytest.approx(keeper.hand.spent)
 
 
+def test_many_accounts_are_started_in_few_transactions(world, hire):
+    others = [world.deposit(account_of(world.trader, i), 6_000) for i in range(1, 7)]
+    for account in others:
+        world.trade(account, 10, 2_000, world.perpetual())
+    world.post(ETH=FALL)
+    keeper, nonce = hire(), world.keeper.nonce
+    assert keeper.once().outcomes == {"startAuction": ["done"] * 7}
+    assert world.keeper.nonce == nonce + 2
+    assert {status(world, account) for account in (world.long, *others)} == {IN_AUCTION}
+
+
 def test_dry_run_says_what_it_would_do_and_does_nothing(world, hire, capsys):
     world.post(ETH=FALL)
     keeper = hire(executes=False)
