@@ -2,7 +2,7 @@
 
 import pytest
 from engine.test_liquidation import ANY_PRICE, HEALTHY, Venue, close
-from engine.world import CASH, ETH, WAD, WETH, account_of, option
+from engine.world import CASH, WAD, WETH, account_of, option
 
 from reference_model.cases import pack_svi
 
