@@ -168,22 +168,6 @@ def test_contracts_are_wired_to_each_other(deployment):
         assert getattr(deployment, name).authority() == deployment.governance.address
 
 
-def test_liquidation_is_set_as_the_file_says(deployment, configuration):
-    rules, wanted = deployment.liquidation_parameters, configuration.liquidation
-    assert deployment.margin_engine.liquidationParameters() == rules.address
-    assert fields(rules.auctionParameters(), wanted.struct()) == wanted.struct()
-    for symbol, window in wanted.windows.items():
-        underlying = deployment.manifest.underlyings[symbol]
-        assert fields(rules.window(underlying), window.struct()) == window.struct()
-    fund = deployment.insurance_fund
-    assert rules.insuranceFund() == fund.address
-    assert fund.engine() == deployment.margin_engine.address
-    assert fund.clock() == deployment.parameters.address
-    assert fund.asset() == deployment.tokens["USDC"].address
-    assert fund.cooldownSeconds() == wanted.insurance_fund.cooldown_seconds
-    assert fund.exitWindowSeconds() == wanted.insurance_fund.exit_window_seconds
-
-
 def test_every_role_has_its_functions_and_members(deployment, deployer, project):
     governance = deployment.governance
     for role, functions_of in ROLE_FUNCTIONS.items():
