@@ -49,12 +49,23 @@ contract RiskModel is IRiskModel {
     uint256 private constant GROUPS = 8;
     /// @dev Underlying and expiry of a slot are above this bit.
     uint256 private constant EXPIRY_SHIFT = 216;
+    /// @dev And the strike of an option, above this one.
+    uint256 private constant STRIKE_SHIFT = 144;
 
     IParameters private immutable PARAMETERS;
     IMarketData private immutable MARKET_DATA;
 
     /// @dev Table of the normal distribution, most of a contract's size on its own.
     address private immutable NORMAL_TABLE;
+
+    /// @dev Scenarios to be priced: all; as many as it takes to find the worst netted loss, if
+    /// there is no other underlying to net it with; or the ends of runs, enough for each position's
+    /// own worst loss.
+    enum Extent {
+        ALL,
+        WORST,
+        ENDS
+    }
 
     /// @dev A collateral balance with its rates, waiting for the index of its underlying.
     struct Balance {
@@ -65,6 +76,7 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass over an account needs and accumulates.
+    /// @param extent Scenarios to be priced.
     /// @param exposures Bit u is set if underlying u has a position or a balance.
     /// @param positions Ascending, with a zero behind the last.
     /// @param balanceKeys Underlying in bits 248-255, index into `balances` below; ascending.
@@ -74,6 +86,7 @@ contract RiskModel is IRiskModel {
     /// @param initialCharges Charges to initial margin alone, with `isolatedInitialCharges`.
     /// @param groupNetted Netted profit and loss per group and scenario.
     struct Pass {
+        Extent extent;
         GlobalParameters globals;
         ScenarioGrid grid;
         uint256 exposures;
@@ -163,6 +176,9 @@ contract RiskModel is IRiskModel {
 
     // ---------------------------------------------------------------------------- The one pass
 
+    /// @dev The view that was called tells what is wanted: a breakdown shows all scenarios, an
+    /// assessment needs only those it depends on. As an argument it would make the compiler write
+    /// this body twice, beyond the limit on code.
     function _compute(Portfolio calldata portfolio) private view returns (Breakdown memory result) {
         Pass memory pass;
         result = pass.result;
@@ -175,12 +191,17 @@ contract RiskModel is IRiskModel {
         _loadBalances(pass, portfolio.collateral);
 
         uint256 exposures = pass.exposures;
-        result.underlyings = new UnderlyingBreakdown[](LibBit.popCount(exposures));
+        uint256 count = LibBit.popCount(exposures);
+        if (msg.sig == this.assess.selector) {
+            if (portfolio.marginMode == MarginMode.ISOLATED) pass.extent = Extent.ENDS;
+            else if (count == 1) pass.extent = Extent.WORST;
+        }
+        result.underlyings = new UnderlyingBreakdown[](count);
         for (uint256 k; exposures != 0; ++k) {
             result.underlyings[k] = _underlying(pass, uint8(LibBit.ffs(exposures)));
             exposures &= exposures - 1;
         }
-        _netGroups(pass);
+        if (pass.extent == Extent.ALL) _netGroups(pass);
         _require(pass, portfolio.marginMode);
         _judge(pass, portfolio.cash);
     }
@@ -364,16 +385,20 @@ contract RiskModel is IRiskModel {
             i = first;
             uint256 slot = pass.positions.word(i);
             uint256 head = slot >> EXPIRY_SHIFT;
+            (int256 before,) = pass.grid.kernel.deltas();
             while (slot >> EXPIRY_SHIFT == head) {
                 if (slot.isOption()) {
-                    _addOption(pass, book, slice, slot);
+                    i = _addStrike(pass, book, slice, i);
                 } else {
                     int256 value = FixedPoint.mulDown(slot.size(), int256(slice.forward));
                     pass.result.derivativeValue += value + slot.quote();
                     _addLinearDelta(pass, book, value);
+                    ++i;
                 }
-                slot = pass.positions.word(++i);
+                slot = pass.positions.word(i);
             }
+            (int256 delta,) = pass.grid.kernel.deltas();
+            pass.bucketDeltas.increase(book.buckets - 1, delta - before);
         }
     }
 
@@ -381,75 +406,85 @@ contract RiskModel is IRiskModel {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             book.isolated += pass.grid.kernel.addLinear(value);
-            _addDelta(pass, book, value);
+            pass.bucketDeltas.increase(book.buckets - 1, value);
+            book.result.delta += value;
+            book.result.grossDelta += FixedPoint.abs(value);
         }
     }
 
-    function _addDelta(Pass memory pass, Book memory book, int256 delta) private pure {
-        // Cannot overflow: see the ranges above the contract.
-        unchecked {
-            pass.bucketDeltas.increase(book.buckets - 1, delta);
-            book.result.delta += delta;
-            book.result.grossDelta += FixedPoint.abs(delta);
-        }
-    }
-
-    function _addOption(Pass memory pass, Book memory book, Slice memory slice, uint256 slot)
+    /// @dev Adds the call, the put or both of one strike; they share all but their notional.
+    /// @return i Index of the first position after them.
+    function _addStrike(Pass memory pass, Book memory book, Slice memory slice, uint256 first)
         private
         pure
+        returns (uint256 i)
     {
+        if (slice.volFactorX64.length == 0) {
+            OptionPricing.prepare(slice, pass.globals, book.parameters, pass.grid.classVolPpm);
+        }
         // Cannot overflow: see the ranges above the contract.
         unchecked {
-            if (slice.volFactorX64.length == 0) {
-                OptionPricing.prepare(slice, pass.globals, book.parameters, pass.grid.classVolPpm);
+            i = first;
+            Grid kernel = pass.grid.kernel;
+            uint256 slot = pass.positions.word(i);
+            uint256 head = slot >> STRIKE_SHIFT;
+            OptionPricing.open(slice, kernel, slot.strike());
+            while (slot >> STRIKE_SHIFT == head) {
+                pass.result.derivativeValue += OptionPricing.add(slice, kernel, slot);
+                book.shortSize += slot.shortSize();
+                slot = pass.positions.word(++i);
             }
-            uint128 instrument = slot.instrument();
-            int256 strike = int256(instrument.strike());
-            bool isPut = instrument.isPut();
-            int256 size = slot.size();
-            // |size| < 2^95, F < 2^96, K < 2^98 and D ≤ 1e18 < 2^60.
-            int256 notional =
-                FixedPoint.floorDiv(size * int256(slice.forward * slice.discount), 1e36);
-            (int256 value, int256 delta, uint256 ownLoss) = OptionPricing.add(
-                slice, pass.grid.kernel, notional, uint256(strike), isPut
-            );
-            if (isPut) {
-                int256 parity = int256(slice.discount) * (int256(slice.forward) - strike);
-                value += FixedPoint.floorDiv(-size * parity, 1e36);
-            }
-            pass.result.derivativeValue += value;
-            if (size < 0) book.shortSize += uint256(-size);
-            book.isolated += ownLoss;
-            _addDelta(pass, book, delta);
+            kernel.closeStrike();
         }
     }
 
     // ------------------------------------------------------------------------ Losses and charges
 
-    /// @dev Finds the worst scenario and books the losses into the risk group.
+    /// @dev Prices the scenarios that are asked for and books the losses into the risk group.
     function _workOutLosses(Pass memory pass, Book memory book) private pure {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             UnderlyingBreakdown memory result = book.result;
             Grid kernel = pass.grid.kernel;
+            uint256 errorBound = kernel.errorBound();
+            book.errorBound = errorBound;
+            pass.errorBound += errorBound;
+            pass.result.derivativeValue += kernel.value();
+            (int256 delta, uint256 grossDelta) = kernel.deltas();
+            result.delta += delta;
+            result.grossDelta += grossDelta;
+            // Without options there is nothing to price for own losses or the worst netted one.
+            if (errorBound != 0 || pass.extent == Extent.ALL) book.isolated += kernel.priceEnds();
+            result.isolatedLoss =
+                FixedPoint.divideUp(book.isolated, ScenarioKernel.LOSS_UNIT) + 3 * errorBound;
+            pass.result.isolatedScanRisk += result.isolatedLoss;
+            if (pass.extent == Extent.ALL) {
+                _netAllScenarios(pass, book);
+            } else if (pass.extent == Extent.WORST) {
+                result.worstLoss = kernel.worstLoss() + errorBound;
+                pass.result.scanRisk = result.worstLoss;
+            }
+        }
+    }
+
+    function _netAllScenarios(Pass memory pass, Book memory book) private pure {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            UnderlyingBreakdown memory result = book.result;
+            Grid kernel = pass.grid.kernel;
+            kernel.priceAll();
             int256[] memory netted = new int256[](pass.grid.count);
             for (uint256 j; j < netted.length; ++j) netted[j] = kernel.netted(j);
             uint256 loss;
             (loss, result.bindingScenario) = Losses.worst(netted);
-            uint256 errorBound = kernel.errorBound();
-            book.errorBound = errorBound;
             result.netted = netted;
-            result.worstLoss = loss + errorBound;
-            result.isolatedLoss =
-                FixedPoint.divideUp(book.isolated, ScenarioKernel.LOSS_UNIT) + 3 * errorBound;
+            result.worstLoss = loss + book.errorBound;
 
             uint256 group = book.parameters.group;
             int256[] memory others = pass.groupNetted[group];
             pass.groupNetted[group] = others.length == 0 ? netted : Losses.sum(others, netted);
             pass.groupGross[group] += result.worstLoss;
-            pass.groupError[group] += errorBound;
-            pass.errorBound += errorBound;
-            pass.result.isolatedScanRisk += result.isolatedLoss;
+            pass.groupError[group] += book.errorBound;
         }
     }
 

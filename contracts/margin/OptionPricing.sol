@@ -5,6 +5,7 @@ import {FixedPoint} from "../math/FixedPoint.sol";
 import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
 import {Svi} from "../math/Svi.sol";
 import {Transcendental} from "../math/Transcendental.sol";
+import {Position} from "../types/Position.sol";
 import {GlobalParameters, UnderlyingParameters} from "../types/Types.sol";
 import {Words} from "./Words.sol";
 
@@ -26,8 +27,8 @@ struct Slice {
 
 /// @title Volatility of options in the scenarios (specification, section 8)
 library OptionPricing {
+    using Position for uint256;
     using ScenarioKernel for Grid;
-    using Words for uint256[];
     using Words for int256[];
 
     int256 private constant ONE = 2 ** 64;
@@ -72,52 +73,38 @@ library OptionPricing {
         return int256(Transcendental.expX64(FixedPoint.mulDown(power, logarithm)));
     }
 
-    /// @notice Adds an option to every scenario of the kernel's grid.
-    /// @param notional N, signed, USD.
-    /// @return value N·c_0, rounded down; for a put still without parity.
-    /// @return delta Dollar delta, rounded down.
-    /// @return ownLoss Own worst weighted loss, in `LOSS_UNIT`ths.
-    function add(
-        Slice memory slice,
-        Grid kernel,
-        int256 notional,
-        uint256 strike,
-        bool isPut
-    ) internal pure returns (int256 value, int256 delta, uint256 ownLoss) {
-        int256 lnRatioX64 = Transcendental.lnRatioX64(slice.forward, strike);
+    /// @notice Opens a strike in the kernel's grid.
+    /// @param strike K, USD.
+    function open(Slice memory slice, Grid kernel, uint256 strike) internal pure {
+        uint256 forward = slice.forward;
+        int256 lnRatioX64 = Transcendental.lnRatioX64(forward, strike);
         uint256 deviationX64;
         if (slice.tauSeconds != 0) {
             deviationX64 = _capped(Svi.totalDeviation(slice.svi, -lnRatioX64));
         }
-        _setDeviations(slice, kernel, lnRatioX64, deviationX64);
-        uint256 callDeltaX64;
-        (value, callDeltaX64, ownLoss) = kernel.addOption(
-            notional, isPut, (strike << 64) / slice.forward, lnRatioX64, deviationX64
+        kernel.openStrike((strike << 64) / forward, lnRatioX64, deviationX64);
+        kernel.setDeviations(
+            lnRatioX64, deviationX64, slice.volFactorX64, slice.deviationFloorX64
         );
-        // abs(N) < 2^132; a call is worth at most 1 (X64) and at least the negative of its error.
-        unchecked {
-            value = notional * value >> 64;
-            int256 deltaX64 = int256(callDeltaX64);
-            if (isPut) deltaX64 -= ONE;
-            delta = notional * deltaX64 >> 64;
-        }
     }
 
-    function _setDeviations(
-        Slice memory slice,
-        Grid kernel,
-        int256 lnRatioX64,
-        uint256 deviationX64
-    ) private pure {
-        uint256[] memory factors = slice.volFactorX64;
-        uint256 least = slice.deviationFloorX64;
-        // A deviation is at most 2^68, a factor below 2^126.
+    /// @notice Adds an option of the strike opened last.
+    /// @param slot Position slot.
+    /// @return parity What its value is beside the call's: for a put size * D * (K - F), USD,
+    /// rounded down.
+    function add(Slice memory slice, Grid kernel, uint256 slot)
+        internal
+        pure
+        returns (int256 parity)
+    {
+        // abs(size) < 2^95, F < 2^96, K < 2^98 and D <= 1e18 < 2^60, so abs(N) < 2^132.
         unchecked {
-            uint256 classes = factors.length;
-            for (uint256 c; c < classes; ++c) {
-                uint256 shocked = deviationX64 * factors.word(c) >> 64;
-                if (shocked < least) shocked = least;
-                kernel.setDeviation(c, lnRatioX64, _capped(shocked));
+            int256 forward = int256(slice.forward);
+            int256 discounted = slot.optionSize() * int256(slice.discount);
+            bool isPut = slot.isPut();
+            kernel.addOption(FixedPoint.floorDiv(discounted * forward, 1e36), isPut);
+            if (isPut) {
+                parity = FixedPoint.floorDiv(discounted * (int256(slot.strike()) - forward), 1e36);
             }
         }
     }

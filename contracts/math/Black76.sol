@@ -57,10 +57,10 @@ library Black76 {
         int256 lnRatioX64,
         uint256 deviationX64
     ) internal pure returns (int256 callX64, uint256 deltaX64) {
-        uint256 s = toSteps(deviationX64);
-        (, int256 place) = line(lnRatioX64, s);
         // The distribution is at most 2^48 (X48): both products are below 2^211.
         unchecked {
+            uint256 s = toSteps(deviationX64);
+            (, int256 place) = line(lnRatioX64, s);
             uint256 y1 = NormalCdf.cdfAt(table, place);
             uint256 y2 = NormalCdf.cdfAt(table, place - int256(s));
             callX64 = int256((y1 << 64) - strikeRatioX64 * y2) >> 48;

@@ -76,7 +76,10 @@ library Transcendental {
     /// @dev ln(x / 2^fractionBits) for x > 0: with x = 2^n * y, y in [1, 2), and
     /// z = (y - sqrt 2) / (y + sqrt 2), it is (2n + 1) * ln 2 / 2 + 2 * atanh(z), abs(z) < 0.1716.
     function _ln(uint256 x, uint256 fractionBits) private pure returns (int256 result) {
-        uint256 n = FixedPointMathLib.log2(x);
+        // Prices mostly stay within a factor of two, moves always do.
+        uint256 n = x >> fractionBits == 1
+            ? fractionBits
+            : x >> (fractionBits - 1) == 1 ? fractionBits - 1 : FixedPointMathLib.log2(x);
         // x is not 0. Every factor stays below 2^97 in absolute value, so no product overflows.
         assembly ("memory-safe") {
             let y := shr(159, shl(sub(255, n), x))

@@ -32,14 +32,19 @@ contract MathHarness is CaseMap {
     }
 
     /// @notice All the kernel says about a `Book`. Losses are those of the options, then those of
-    /// the linear positions.
+    /// the linear positions. The worst loss is found before all scenarios are priced.
     struct Scan {
         int256[] callsX64;
         uint256[] deltasX64;
         uint256[] ownLosses;
         int256[] netted;
+        uint256 worstLoss;
         uint256 errorBound;
     }
+
+    error LossesDiffer();
+
+    uint256 private constant ONE = 2 ** 64;
 
     address private immutable NORMAL_TABLE;
 
@@ -54,19 +59,32 @@ contract MathHarness is CaseMap {
         for (uint256 i; i < books.length; ++i) scans[i] = _scan(table, books[i]);
     }
 
-    /// @notice Gas of adding one option to a grid.
-    /// @return gasUsed In all, set-up of the option included.
-    function optionGas(Book calldata book) external view returns (uint256 gasUsed) {
-        Grid grid = _grid(NormalCdf.load(NORMAL_TABLE), book);
-        Option memory o = book.options[0];
-        for (uint256 c; c < book.classEnds.length; ++c) {
-            ScenarioKernel.setDeviation(grid, c, o.lnRatioX64, o.deviationsX64[c]);
-        }
+    /// @notice Gas of adding options to a grid and pricing every scenario.
+    function pricingGas(Book calldata book) external view returns (uint256 gasUsed) {
         gasUsed = gasleft();
-        ScenarioKernel.addOption(
-            grid, o.notional, o.isPut, o.strikeRatioX64, o.lnRatioX64, o.deviationX64
-        );
+        Grid grid = _gridOf(NormalCdf.load(NORMAL_TABLE), book);
+        ScenarioKernel.priceEnds(grid);
+        ScenarioKernel.priceAll(grid);
         gasUsed -= gasleft();
+    }
+
+    /// @notice Gas of finding the worst loss of a book, and of pricing every scenario instead.
+    function searchGas(Book calldata book)
+        external
+        view
+        returns (uint256 searched, uint256 everything)
+    {
+        uint256 table = NormalCdf.load(NORMAL_TABLE);
+        Grid grid = _gridOf(table, book);
+        searched = gasleft();
+        ScenarioKernel.priceEnds(grid);
+        ScenarioKernel.worstLoss(grid);
+        searched -= gasleft();
+        grid = _gridOf(table, book);
+        everything = gasleft();
+        ScenarioKernel.priceEnds(grid);
+        ScenarioKernel.priceAll(grid);
+        everything -= gasleft();
     }
 
     /// @notice Gas of one logarithm, exponential, distribution, total deviation and table load.
@@ -265,27 +283,49 @@ contract MathHarness is CaseMap {
     function _scan(uint256 table, Book calldata book) private pure returns (Scan memory result) {
         Grid grid = _grid(table, book);
         uint256 options = book.options.length;
+        uint256 sumOfLosses;
         result.callsX64 = new int256[](options);
         result.deltasX64 = new uint256[](options);
         result.ownLosses = new uint256[](options + book.linears.length);
         for (uint256 i; i < options; ++i) {
             Option memory o = book.options[i];
-            for (uint256 c; c < book.classEnds.length; ++c) {
-                ScenarioKernel.setDeviation(grid, c, o.lnRatioX64, o.deviationsX64[c]);
-            }
-            (result.callsX64[i], result.deltasX64[i], result.ownLosses[i]) =
-                ScenarioKernel.addOption(
-                    grid, o.notional, o.isPut, o.strikeRatioX64, o.lnRatioX64, o.deviationX64
-                );
+            (result.callsX64[i], result.deltasX64[i]) = _addOption(grid, o);
+            Grid alone = _grid(table, book);
+            _addOption(alone, o);
+            result.ownLosses[i] = ScenarioKernel.priceEnds(alone);
+            sumOfLosses += result.ownLosses[i];
         }
         for (uint256 i; i < book.linears.length; ++i) {
             result.ownLosses[options + i] = ScenarioKernel.addLinear(grid, book.linears[i]);
         }
+        if (ScenarioKernel.priceEnds(grid) != sumOfLosses) revert LossesDiffer();
+        result.worstLoss = ScenarioKernel.worstLoss(grid);
+        ScenarioKernel.priceAll(grid);
         result.netted = new int256[](book.movesX64.length);
         for (uint256 j; j < book.movesX64.length; ++j) {
             result.netted[j] = ScenarioKernel.netted(grid, j);
         }
         result.errorBound = ScenarioKernel.errorBound(grid);
+    }
+
+    function _gridOf(uint256 table, Book calldata book) private pure returns (Grid grid) {
+        grid = _grid(table, book);
+        for (uint256 i; i < book.options.length; ++i) _addOption(grid, book.options[i]);
+    }
+
+    function _addOption(Grid grid, Option memory o)
+        private
+        pure
+        returns (int256 callX64, uint256 deltaX64)
+    {
+        int256 delta;
+        (callX64, delta) = ScenarioKernel.openStrike(
+            grid, o.strikeRatioX64, o.lnRatioX64, o.deviationX64
+        );
+        ScenarioKernel.setDeviations(grid, o.lnRatioX64, ONE, o.deviationsX64, 0);
+        deltaX64 = uint256(delta);
+        ScenarioKernel.addOption(grid, o.notional, o.isPut);
+        ScenarioKernel.closeStrike(grid);
     }
 
     function _grid(uint256 table, Book calldata book) private pure returns (Grid grid) {

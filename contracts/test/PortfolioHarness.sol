@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 
-import {RiskModel} from "../RiskModel.sol";
 import {IMarketData} from "../interfaces/IMarketData.sol";
 import {IParameters} from "../interfaces/IParameters.sol";
 import {IRiskModel} from "../interfaces/IRiskModel.sol";
@@ -61,7 +60,7 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         CollateralCase[] collaterals;
     }
 
-    IRiskModel public immutable riskModel = new RiskModel(IParameters(this), IMarketData(this));
+    IRiskModel public riskModel;
 
     address private _scenarios;
     uint256 private _progress;
@@ -70,6 +69,11 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
     mapping(uint8 underlying => UnderlyingCase) private _underlyings;
     mapping(uint8 underlying => mapping(uint32 expiry => SliceCase)) private _slices;
     mapping(uint8 asset => CollateralCase) private _collaterals;
+
+    /// @param model Deployed with this contract for its parameters and market data.
+    function setRiskModel(IRiskModel model) external {
+        riskModel = model;
+    }
 
     /// @notice Sets the market and assesses every portfolio in it; meant for `eth_call`.
     /// @param full Whether to return breakdowns instead of assessments.

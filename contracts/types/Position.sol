@@ -40,6 +40,30 @@ library Position {
         return isOption(slot) ? int256(int128(uint128(slot))) : int256(int96(uint96(slot >> 112)));
     }
 
+    /// @notice Strike of an option, USD.
+    function strike(uint256 slot) internal pure returns (uint256) {
+        return uint128(slot >> 128).strike();
+    }
+
+    /// @notice Whether an option is a put.
+    function isPut(uint256 slot) internal pure returns (bool) {
+        return uint128(slot >> 128).isPut();
+    }
+
+    /// @notice Signed size of an option, units of the underlying.
+    function optionSize(uint256 slot) internal pure returns (int256) {
+        return int128(uint128(slot));
+    }
+
+    /// @notice Absolute size of an option if it is short, else zero.
+    function shortSize(uint256 slot) internal pure returns (uint256) {
+        // Above -2^127: a size is below 2^95.
+        unchecked {
+            int256 signed = int128(uint128(slot));
+            return signed < 0 ? uint256(-signed) : 0;
+        }
+    }
+
     /// @notice Signed quote of a linear position, USD; zero for an option.
     function quote(uint256 slot) internal pure returns (int256) {
         return isOption(slot) ? int256(0) : int256(int112(uint112(slot)));

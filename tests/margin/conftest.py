@@ -12,6 +12,8 @@ def risk_officer(accounts):
 @pytest.fixture(scope="session")
 def desk(project, risk_officer):
     harness = risk_officer.deploy(project.PortfolioHarness)
+    model = risk_officer.deploy(project.RiskModel, harness, harness)
+    harness.setRiskModel(model, sender=risk_officer)
     return books.Desk(harness, risk_officer.deploy(project.GasProbe))
 
 

@@ -6,7 +6,8 @@ from margin import desk as books
 from margin import random_books
 from margin.desk import wad
 
-from reference_model.types import PPM, WAD, MarginMode, Scenario
+from reference_model.exact import risk_model
+from reference_model.types import DAY, PPM, WAD, MarginMode, Scenario
 
 COUNT = 60
 # Per account: rounding of some dozens of terms, and the kernel's bound on books below 1e7 USD.
@@ -37,6 +38,38 @@ def test_order_of_positions_is_irrelevant(desk, market, generator, portfolios):
 def test_assess_is_the_heart_of_the_breakdown(desk, market, portfolios):
     assessments = [each.assessment for each in desk.breakdowns(market, *portfolios)]
     assert desk.assessments(market, *portfolios) == assessments
+
+
+def one_underlying(generator, now):
+    """Options on one underlying, of every mix of longs and shorts, some with their delta hedged."""
+    options = {}
+    shape, spread = generator.integers(0, 4), generator.choice([0.02, 0.1, 0.4])
+    for i in range(generator.integers(1, 48)):
+        strike = max(500, 500 * round(120 * np.exp(generator.normal(0, spread))))
+        expiry = now + int(generator.choice([1, 7, 30, 90])) * DAY
+        size = generator.integers(1, 300) / 100
+        size *= (1, -1, (-1) ** i, generator.choice([-1, 1]))[shape]
+        options[strike, expiry, bool(generator.random() < 0.5)] = size
+    slots = [books.option(1, t, k, size, put) for (k, t, put), size in options.items()]
+    hedge = round(-sum(options.values()) * generator.choice([0, 0.5, 1]), 2)
+    return books.book(*slots, *([books.linear(1, hedge)] if hedge else []))
+
+
+@pytest.mark.parametrize("volatility", [0.05, 0.6, 3])
+@pytest.mark.parametrize("mode", MarginMode)
+def test_few_scenarios_say_what_all_say(desk, generator, now, volatility, mode):
+    fine = tuple(Scenario(x * PPM // 3, y, PPM) for y in (PPM, 0, -PPM) for x in range(-5, 6))
+    slices = [
+        books.slice_(1, now + days * DAY, books.BTC_PRICE, now, volatility=volatility)
+        for days in (1, 7, 30, 90)
+    ]
+    spots = [books.spot(1, books.BTC_PRICE, now, basis_rate=wad(0.005))]
+    accounts = [one_underlying(generator, now)._replace(margin_mode=mode) for _ in range(COUNT)]
+    for scenarios in (fine, books.span(), books.fine_span()):
+        market = books.market(now, spots=spots, slices=slices, collaterals=(), scenarios=scenarios)
+        full = [each.assessment for each in desk.breakdowns(market, *accounts)]
+        assert desk.assessments(market, *accounts) == full
+        assert full == [risk_model.assess(each, market) for each in accounts]
 
 
 def test_netted_never_exceeds_isolated(desk, market, portfolios):

@@ -69,7 +69,7 @@ def scan(case, grid_type=Grid):
     losses = [loss for *_, loss in added] + [grid.add_linear(n) for n in notionals]
     calls, deltas = [a[0] for a in added], [a[1] for a in added]
     netted = [grid.netted(j) for j in range(len(rows))]
-    return calls, deltas, losses, netted, grid.error_bound()
+    return calls, deltas, losses, netted, max(0, -min(netted)), grid.error_bound()
 
 
 def disagreements(chain_math, cases, grid_type=Grid):
@@ -189,7 +189,7 @@ def test_every_scenario_is_within_the_error_bound_of_the_exact_value():
             rng = np.random.default_rng(1000 + seed)
             rows, _ = scenarios(rng, 9, 2)
             positions = [option(rng, 2, spread=float(rng.choice([0.3, 3, 30])))]
-            *_, netted, bound = scan((rows, [9], positions, []))
+            *_, netted, _, bound = scan((rows, [9], positions, []))
             for row, computed in zip(rows, netted, strict=True):
                 error = abs(computed - exact_pnl(row, *positions[0]))
                 assert error <= bound, (seed, row)
@@ -219,20 +219,90 @@ def test_a_market_that_stands_still_costs_nothing():
 
 def test_netted_loss_is_at_most_the_sum_of_own_losses(cases):
     for case in cases:
-        _, _, losses, netted, error = scan(case)
+        _, _, losses, netted, _, error = scan(case)
         assert max(0, -min(netted)) * model.LOSS_UNIT <= sum(losses) + 2 * error * model.LOSS_UNIT
 
 
-def test_gas_of_one_option_in_one_scenario_is_at_most_430(chain_math):
+def test_gas_of_one_option_in_one_scenario_is_at_most_515(chain_math):
+    """In a scenario that is priced; how many are is the business of the tests of margin."""
     contract = chain_math.contract
     s = ONE // 4
 
-    def gas(count):
+    def gas(count, options):
         moves = [ONE * (90 + 20 * j // count) // 100 for j in range(count)]
         terms = (-10 * WAD, True, ONE, 0, s, [s, 2 * s])
         half = count // 2
-        return contract.optionGas((moves, [10**6] * count, [half, count], [terms], []))
+        return contract.pricingGas((moves, [10**6] * count, [half, count], [terms] * options, []))
 
-    assert (gas(33) - gas(3)) / 30 <= 430
-    assert gas(18) / 18 <= 580
-    assert gas(33) / 33 <= 510
+    more_options = {count: gas(count, 17) - gas(count, 1) for count in (8, 32)}
+    assert (more_options[32] - more_options[8]) / (16 * 24) <= 515
+
+
+def flat_book(rng):
+    """Sorted scenarios in long runs, and options that offset each other but for a little."""
+    volatilities = int(rng.integers(1, 4))
+    spread = float(rng.choice([0.02, 0.3, 1.5]))
+    moves = sorted(
+        max(LEAST_MOVE, int(np.exp(x) * ONE)) for x in rng.normal(0, spread, rng.integers(3, 13))
+    )
+    count = len(moves)
+    rows = [Scenario(m, 10**6, c) for c in range(volatilities) for m in moves]
+    ends = [count * (c + 1) for c in range(volatilities)]
+    scale = int(10 ** rng.uniform(-3, 7) * WAD)
+    shape, deviation = rng.integers(0, 4), 10 ** rng.uniform(-4, 0.3)
+    positions, total, before = [], 0, ONE
+    for i in range(int(rng.integers(6, 20))):
+        ratio = int(np.exp(rng.normal(0, spread / 2)) * ONE)
+        if shape == 0:  # butterflies
+            ratio = int((1 + spread * ((i % 3) - 1 + i // 3 % 2) / 10) * ONE)
+            size = scale * (1, -2, 1)[i % 3]
+        elif shape == 1:  # calendars
+            ratio, size = ratio if i % 2 == 0 else before, scale * (-1) ** i
+        elif shape == 2:  # a hedge in all
+            size = int(scale * rng.normal())
+        else:  # one side alone
+            size = scale
+        before, own = ratio, deviation * float(rng.choice([1, 1, 1.1, 0.01, 30]))
+        deviations = [min(int(own * f * ONE), model.MAX_DEVIATION) for f in (1, 1.5, 1, 0.5)]
+        total += size
+        terms = (
+            size,
+            bool(rng.random() < 0.3),
+            ratio,
+            ln_ratio_x64(ONE, ratio),
+            deviations[0],
+            deviations[1 : volatilities + 1],
+        )
+        positions.append((terms, mpf(ratio) / ONE))
+    hedges = [int(-total * h) for h in rng.choice([0, 0.5, 1], rng.integers(0, 2))]
+    return rows, ends, positions, hedges
+
+
+def test_worst_loss_is_that_of_all_scenarios(chain_math):
+    rng, inside = np.random.default_rng(2_026), 0
+    books = [flat_book(rng) for _ in range(400)]
+    for start in range(0, len(books), 40):
+        part = books[start : start + 40]
+        for case, result in zip(
+            part, chain_math.contract.scan([encoded(each) for each in part]), strict=True
+        ):
+            *_, netted, worst, _ = tuple(result)
+            assert worst == max(0, -min(netted))
+            ends = {end - 1 for end in case[1]} | {0, *case[1]}
+            at_ends = min(pnl for j, pnl in enumerate(netted) if j in ends)
+            inside += min(netted) < min(0, at_ends)
+    assert inside > 50, "books in which the ends of runs say it all test little"
+
+
+def test_few_scenarios_are_priced_where_few_decide(chain_math):
+    """A straddle's worst case is at an end or, if it is long, near the strike."""
+    moves = [ONE * (70 + 2 * j) // 100 for j in range(30)]
+    s = ONE // 5
+
+    def gas(sign):
+        options = [(sign * WAD, j % 2 == 1, ONE, 0, s, [s]) for j in range(20)]
+        return chain_math.contract.searchGas((moves, [10**6] * 30, [30], options, []))
+
+    for sign in (1, -1):
+        searched, everything = gas(sign)
+        assert searched < everything / 2
