@@ -1,6 +1,7 @@
 """A deployment that takes its prices from one poster, with traders in it."""
 
 import csv
+from decimal import Decimal
 from itertools import count
 
 import pytest
@@ -102,7 +103,13 @@ def manifest_file(folder):
 
 @pytest.fixture(scope="module")
 def deployment(accounts, manifest_file):
-    return deploy(load_configuration().with_feed(), accounts[0], manifest_file)
+    """Without stakers, so that deleveraging can come to be due."""
+    configuration = load_configuration().with_feed()
+    rules = configuration.liquidation
+    fund = rules.insurance_fund.model_copy(update={"seed": Decimal(0)})
+    rules = rules.model_copy(update={"insurance_fund": fund})
+    configuration = configuration.model_copy(update={"liquidation": rules})
+    return deploy(configuration, accounts[0], manifest_file)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def hire(world, tmp_path):
             MarketReader(chain, world.deployment),
             Hand(chain, checkpoint, metrics, sender, executes, limits or Limits(), 2_000.0),
             metrics,
-            terms or Terms(),
+            terms or Terms(risk_rate=0.1),
             Settings(account, **settings),
         )
 
