@@ -49,9 +49,12 @@ class Portfolios:
         self.output = [parameter.canonical_type for parameter in abi.outputs]
 
     def draw(self, rng: Random, count: int) -> list[PortfolioCase]:
-        """Many portfolios in one market."""
+        """Many portfolios in one market, a third of them of one underlying."""
         market, portfolios = random_case(rng, count)
-        return [PortfolioCase(market, portfolio) for portfolio in portfolios]
+        return [
+            PortfolioCase(market, portfolio if i % 3 else _of_one_underlying(portfolio, market))
+            for i, portfolio in enumerate(portfolios)
+        ]
 
     def restore(self, plain: tuple) -> PortfolioCase:
         """Give the fields their names back."""
@@ -93,6 +96,19 @@ class Portfolios:
     def describe(self, outcome: Outcome) -> str:
         """Values or error."""
         return chain.describe(*outcome, self.output)
+
+
+def _of_one_underlying(portfolio: Portfolio, market: Market) -> Portfolio:
+    """Keep of an account what is of the underlying it holds most of; few scenarios assess it."""
+    held = [slot >> 248 for slot in portfolio.positions]
+    if not held:
+        return portfolio
+    one = max(held, key=held.count)
+    assets = {each.asset for each in market.collaterals if each.parameters.underlying in (0, one)}
+    return portfolio._replace(
+        positions=tuple(slot for slot in portfolio.positions if slot >> 248 == one),
+        collateral=tuple(word for word in portfolio.collateral if word >> 248 in assets),
+    )
 
 
 def rebuild(kind: Any, value: Any) -> Any:
