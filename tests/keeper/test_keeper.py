@@ -57,9 +57,13 @@ def status(world, account):
     return world.engine.statusOf(account)
 
 
+def metric(keeper, name, **labels):
+    collected = keeper.metrics.registry
+    return collected.get_sample_value(name, labels) or 0
+
+
 def actions(keeper, action, outcome):
-    labels = {"action": action, "outcome": outcome}
-    return keeper.metrics.registry.get_sample_value("keeper_actions_total", labels) or 0
+    return metric(keeper, "keeper_actions_total", action=action, outcome=outcome)
 
 
 # Margin
@@ -312,8 +316,7 @@ def test_reorganisation_is_survived(world, hire, chain):
     assert keeper.once().outcomes == {}
     assert set(keeper.fleet.accounts) == known
     assert keeper.fleet[world.long].cash == pytest.approx(cash - 4_000)
-    value = keeper.metrics.registry.get_sample_value("keeper_reorganisations_total")
-    assert value == 1
+    assert metric(keeper, "keeper_reorganisations_total") == 1
     world.post(ETH=FALL)
     assert keeper.once().outcomes == {"startAuction": ["done"]}
 
@@ -331,8 +334,7 @@ def test_node_that_fails_is_waited_for(world, hire, monkeypatch):
     monkeypatch.setattr(keeper, "once", once)
     keeper.run()
     assert len(passes) == 3
-    labels = {"reason": "NodeError"}
-    assert keeper.metrics.registry.get_sample_value("keeper_errors_total", labels) == 2
+    assert metric(keeper, "keeper_errors_total", reason="NodeError") == 2
 
 
 def test_node_that_refuses_batches_is_asked_one_by_one(world, hire, monkeypatch):
