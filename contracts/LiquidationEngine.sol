@@ -129,7 +129,9 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         }
         _requireLiquidatable(id, found);
 
-        reward = Auction.reward(found, rules);
+        // Profit that was never paid in cannot leave by this way either.
+        int256 funds = FixedPoint.max(found.collateralEquity, 0);
+        reward = FixedPoint.min(Auction.reward(found, rules), uint256(funds));
         CashState memory state = _accruedCash();
         _touch(account, 0, state);
         _payReward(account, rewardAccount, reward, state);
@@ -372,11 +374,12 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         private
     {
         uint256[] memory netted;
-        uint256 count = buyer.positions.length;
+        (uint256 count, uint256 sold) = (buyer.positions.length, seller.positions.length);
         (seller.positions, buyer.positions, netted) =
             Slice.move(seller.positions, buyer.positions, fraction);
         if (buyer.positions.length > count) {
-            uint256 cap = _globals().maxPositions;
+            // An account from before the cap was lowered must find somebody.
+            uint256 cap = FixedPoint.max(_globals().maxPositions, sold);
             if (buyer.positions.length > cap) revert TooManyPositions(buyer.id, cap);
         }
         for (uint256 i = 0; i < netted.length; ++i) {

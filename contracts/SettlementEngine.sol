@@ -32,6 +32,8 @@ contract SettlementEngine is ISettlement, Extension {
     /// @param entryPrice At which positions trade: for a perpetual, less the funding index.
     /// @param parts Units to be closed with each counterparty.
     /// @param haircuts Of the deficit with each of these parts, USD.
+    /// @param deficit What no haircut has taken of it yet, USD.
+    /// @param funds What the account has for premiums: its collateral equity, USD.
     /// @param closed Units closed in all.
     struct Closing {
         Account account;
@@ -42,6 +44,8 @@ contract SettlementEngine is ISettlement, Extension {
         int256 entryPrice;
         uint256[] parts;
         uint256[] haircuts;
+        uint256 deficit;
+        int256 funds;
         uint256 closed;
     }
 
@@ -234,8 +238,11 @@ contract SettlementEngine is ISettlement, Extension {
             Waterfall.closable(size, Waterfall.sum(opposite), rules.maxDeleverageShare);
         if (closed == 0) revert NothingToDeleverage(id, instrument);
         c.parts = Waterfall.split(closed, opposite);
-        c.haircuts = Waterfall.split(_haircut(account.positions, c, closed), c.parts);
+        (c.deficit, c.funds) = (FixedPoint.abs(c.found.equity), c.found.collateralEquity);
         c.price = _fairPrice(instrument);
+        uint256 haircut = _haircut(account.positions, c, closed);
+        haircut = Waterfall.haircutFor(_premium(c, closed), c.funds, haircut, c.deficit);
+        c.haircuts = Waterfall.split(haircut, c.parts);
     }
 
     /// @dev Size of a position that has not expired; zero if there is none.
@@ -283,7 +290,6 @@ contract SettlementEngine is ISettlement, Extension {
         view
         returns (uint256)
     {
-        uint256 deficit = FixedPoint.abs(c.found.equity);
         uint256 value;
         uint256 count;
         for (uint256 i = 0; i < positions.length; ++i) {
@@ -293,9 +299,16 @@ contract SettlementEngine is ISettlement, Extension {
             value += size * index;
             ++count;
         }
-        if (count == 1 && closed == FixedPoint.abs(c.size)) return deficit;
+        if (count == 1 && closed == FixedPoint.abs(c.size)) return c.deficit;
         (uint256 ownIndex,) = _spot(c.instrument.underlying());
-        return Waterfall.haircut(deficit, closed * ownIndex, value);
+        return Waterfall.haircut(c.deficit, closed * ownIndex, value);
+    }
+
+    /// @dev Cash that the account owes for units of an option that it is short of.
+    function _premium(Closing memory c, uint256 units) private pure returns (int256) {
+        if (!c.instrument.isOption()) return 0;
+        int256 bought = c.size > 0 ? -int256(units) : int256(units);
+        return Positions.signedAmount(bought, int256(c.price));
     }
 
     /// @dev What one unit is worth to the risk model.
@@ -306,21 +319,32 @@ contract SettlementEngine is ISettlement, Extension {
         return uint256(FixedPoint.max(riskModel.assess(unit).equity, 0));
     }
 
-    /// @dev Closes the part of one counterparty, unless that would take a hedge away from it.
+    /// @dev Closes the part of one counterparty, unless that would take a hedge away from it, or
+    /// a premium could be paid only with what others have lent.
     function _closeWith(Closing memory c, uint256 k, uint256 id, CashState memory state) private {
         Account memory other = _loadAccount(id);
         Assessment memory before = _assess(other);
         (uint256 part, uint128 totalDebt) = (c.parts[k], state.totalDebt);
-        uint256 haircut = FixedPoint.min(c.haircuts[k], _unpaidProfit(other, c, part));
         int256 bought = c.size > 0 ? -int256(part) : int256(part);
+        int256 premium = _premium(c, part);
+        uint256 haircut =
+            Waterfall.haircutFor(premium, c.funds, c.haircuts[k], c.deficit);
+        haircut = FixedPoint.min(haircut, _unpaidProfit(other, c, part));
         _closePart(other, c, -bought, -int256(haircut), state);
         other.positions = Positions.removeEmpty(other.positions);
-        if (Waterfall.hurts(before, _assess(other))) {
+        Assessment memory afterwards = _assess(other);
+        // Nobody is made to pay a premium that a trade would not let him pay.
+        bool isPaid = premium < 0
+            ? afterwards.collateralEquity >= 0
+            : premium - int256(haircut) <= FixedPoint.max(c.funds, 0);
+        if (!isPaid || Waterfall.hurts(before, afterwards)) {
             state.totalDebt = totalDebt;
             return;
         }
         _storeAccount(other);
         _closePart(c.account, c, bought, int256(haircut), state);
+        c.deficit -= haircut;
+        c.funds += int256(haircut) - premium;
         c.closed += part;
         emit Deleveraged(c.account.id, id, c.instrument, bought, c.price, haircut);
     }

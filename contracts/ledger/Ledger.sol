@@ -414,8 +414,11 @@ abstract contract Ledger is ILedger, AccessManaged {
     }
 
     /// @dev Records what was found of an account, in its header in memory and the rest in storage.
+    /// What follows in a batch is judged by what it is now: else it could be brought back to what
+    /// it was before others paid for it, or before its auction ended. Nothing is owed for it here.
     /// @param inAuction Whether the account is for sale from now on.
     function _record(Account memory account, Assessment memory a, bool inAuction) internal {
+        TransientSnapshot.forget(account.id);
         Header memory header = account.header;
         Health health = Admission.healthOf(a);
         bool isInsolvent = health == Health.INSOLVENT;

@@ -31,6 +31,11 @@ library TransientSnapshot {
         _store(base, _load(base) | flags_);
     }
 
+    /// @notice Forgets what an account was; if it is saved again, it is as it has become.
+    function forget(uint256 account) internal {
+        _store(_base(account), 0);
+    }
+
     /// @notice Saves an account and puts it on the list.
     function save(Account memory account) internal {
         uint256 base = _base(account.id);

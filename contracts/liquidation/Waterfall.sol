@@ -149,6 +149,21 @@ library Waterfall {
         return Math.mulDiv(deficit, closedValue, wholeValue, Math.Rounding.Ceil);
     }
 
+    /// @notice Haircut of what is closed: its share, and at least what the account cannot pay.
+    /// @param premium That the account owes for it, USD; negative is received.
+    /// @param funds Collateral equity of the account, USD.
+    /// @param share Of the deficit, USD.
+    /// @param deficit What is left of it, USD.
+    function haircutFor(int256 premium, int256 funds, uint256 share, uint256 deficit)
+        internal
+        pure
+        returns (uint256)
+    {
+        int256 lacking = premium - FixedPoint.max(funds, 0);
+        if (lacking > int256(share)) share = uint256(lacking);
+        return FixedPoint.min(share, deficit);
+    }
+
     /// @notice Whether an account would be left with a greater requirement, or with more of it for
     /// its equity.
     function hurts(Assessment memory before, Assessment memory afterwards)

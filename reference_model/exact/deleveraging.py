@@ -47,6 +47,34 @@ def unpaid_profit(value: int, closed: int, size: int) -> int:
     return max(0, value) * closed // size
 
 
+def haircut_for(premium: int, funds: int, share: int, deficit: int) -> int:
+    """Haircut of what is closed, USD, WAD: its share, and at least what the account cannot pay.
+
+    Parameters
+    ----------
+    premium : int
+        That the account owes for it, USD, WAD; negative is received.
+    funds : int
+        Collateral equity of the account, USD, WAD.
+    share, deficit : int
+        Share of the deficit, and all that is left of it, USD, WAD.
+    """
+    return min(max(share, premium - max(0, funds)), deficit)
+
+
+def is_paid(premium: int, haircut: int, funds: int, left: int) -> bool:
+    """Whether a premium is paid out of one's own: by a trade nobody could pay it otherwise.
+
+    Parameters
+    ----------
+    premium, haircut, funds : int
+        As in `haircut_for`.
+    left : int
+        Collateral equity of the counterparty afterwards, USD, WAD.
+    """
+    return left >= 0 if premium < 0 else premium - haircut <= max(0, funds)
+
+
 def hurts(before: Assessment, after: Assessment) -> bool:
     """Whether a counterparty's requirement rose, or rose for its equity."""
     if after.maintenance_margin > before.maintenance_margin:

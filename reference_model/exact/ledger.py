@@ -410,6 +410,8 @@ class Ledger:
         health = risk_model.health(seen) if seen else Health.HEALTHY
         deficit = min(max(0, -seen.equity), MAX_DEFICIT) if seen else 0
         after = before._replace(health=health, in_auction=in_auction, clock=clock, deficit=deficit)
+        if account in self._checks:  # it owes no admission: what follows is judged by what it is
+            self._checks[account] = Check(after)
         if after == before:
             return
         self.state.accounts[account] = after

@@ -93,6 +93,7 @@ class Liquidation(Settlement):
                 raise AlreadyInAuction(account)
             require_liquidatable(account, seen)
             reward = auction.reward(seen, self.rules.auction)
+            reward = min(reward, max(0, seen.collateral_equity))
             self._pass_cash(account, reward_account, reward)
             self._emit(
                 *("AuctionStarted", account, reward_account),
@@ -166,15 +167,23 @@ class Liquidation(Settlement):
             if most == 0:
                 raise NothingToDeleverage(account, instrument)
             sizes = deleveraging.split(most, opposite)
-            haircut = self._haircut(account, instrument, most, -seen.equity)
+            haircut = deleveraging.haircut_for(
+                self._premium(instrument, -most if size > 0 else most),
+                seen.collateral_equity,
+                self._haircut(account, instrument, most, -seen.equity),
+                -seen.equity,
+            )
             haircuts = deleveraging.split(haircut, sizes)
             self._touch_all([account, *counterparties])
             if instruments.is_perpetual(instrument):
                 self._accrue_funding(instruments.underlying(instrument))
-            closed = 0
+            closed, deficit = 0, -seen.equity
             for counterparty, units, cut in zip(counterparties, sizes, haircuts, strict=True):
-                if self._close(account, counterparty, instrument, (units, cut)):
+                terms = units, cut, deficit
+                taken = self._close(account, counterparty, instrument, terms)
+                if taken is not None:
                     closed += units
+                    deficit -= taken
             self._record(account, seen)
         return closed
 
@@ -346,7 +355,7 @@ class Liquidation(Settlement):
         payment, limit = price
         seller, buyer = self._touch(account), self._touch(bidder)
         passed = sale.transfer(seller.positions, buyer.positions, fraction)
-        cap = self.market.global_parameters.max_positions
+        cap = max(self.market.global_parameters.max_positions, len(seller.positions))
         if len(buyer.positions) < len(passed.received) > cap:
             raise TooManyPositions(bidder, cap)
         if payment > limit:
@@ -483,28 +492,48 @@ class Liquidation(Settlement):
         unit = Portfolio(0, 0, (), (slots.pack(instrument, WAD, 0),), ())
         return max(0, risk_model.assess(unit, self.market).equity)
 
+    def _premium(self, instrument: int, bought: int) -> int:
+        """Cash paid at the fair price for units bought, signed; 0 if linear."""
+        if not instruments.is_option(instrument):
+            return 0
+        premium = mul_down(abs(bought), self._fair_price(instrument))
+        return premium if bought > 0 else -premium
+
     def _touch_all(self, accounts: Sequence[int]) -> None:
         for account in accounts:
             self._changing(account)
             self._touch(account)
 
     def _close(
-        self, account: int, counterparty: int, instrument: int, terms: tuple[int, int]
-    ) -> bool:
-        """Trade units at the fair price less a haircut, unless that hurts the counterparty."""
-        units, share = terms
+        self, account: int, counterparty: int, instrument: int, terms: tuple[int, int, int]
+    ) -> int | None:
+        """Trade units at the fair price less a haircut, which is returned.
+
+        None if that hurts the counterparty, or somebody could pay the premium only with what
+        others have lent; then nothing happens.
+        """
+        units, share, deficit = terms
         saved, old = self.state.copy(), self._assess(counterparty)
         size, _ = self.position_of(counterparty, instrument)
         sign, price = (1 if size > 0 else -1), self._fair_price(instrument)
-        haircut = min(share, self._unpaid_profit(counterparty, instrument, units, price))
+        premium = self._premium(instrument, sign * units)
+        funds = self._assess(account).collateral_equity
+        haircut = min(
+            deleveraging.haircut_for(premium, funds, share, deficit),
+            self._unpaid_profit(counterparty, instrument, units, price),
+        )
         self._exchange(counterparty, instrument, -sign * units, (price, -haircut))
-        if deleveraging.hurts(old, self._assess(counterparty)):
+        new = self._assess(counterparty)
+        is_paid = deleveraging.is_paid(premium, haircut, funds, new.collateral_equity)
+        if not is_paid or deleveraging.hurts(old, new):
             self.state = saved
-            return False
+            return None
         self._exchange(account, instrument, sign * units, (price, haircut))
-        terms = sign * units, price, haircut
-        self._emit("Deleveraged", account, counterparty, instrument, *terms)
-        return True
+        self._emit(
+            *("Deleveraged", account, counterparty, instrument),
+            *(sign * units, price, haircut),
+        )
+        return haircut
 
     def _unpaid_profit(self, counterparty: int, instrument: int, units: int, price: int) -> int:
         """Profit of what is closed that nobody has paid in, USD, WAD."""

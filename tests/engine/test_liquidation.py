@@ -228,6 +228,15 @@ def test_there_is_no_reward_out_of_less_than_half_the_margin(book, price, reward
     assert only(book.start(), "AuctionStarted").reward == reward
 
 
+def test_unpaid_profit_rewards_nobody(book):
+    """The trader has withdrawn all cash; profit may be margin, but it cannot leave."""
+    book.price(2_600)
+    book.withdraw(book.trader, CASH, 400)
+    book.price(2_200)
+    assert only(book.start(), "AuctionStarted").reward == 0
+    assert book.cash_of(book.trader) == 0
+
+
 def test_an_auction_is_refused_where_there_is_nothing_to_sell(book):
     trader = account_of(book.trader)
     book.price(1_778)
@@ -387,6 +396,17 @@ def test_a_full_bidder_cannot_take_more_positions(on_sale):
     venue.price(1_750)
     with venue.refuses("TooManyPositions", account=account_of(other), cap=4):
         venue.bid(bidder=other)
+
+
+def test_an_account_from_before_the_cap_was_lowered_finds_a_bidder(book):
+    book.deposit(book.trader, CASH, 100)
+    book.trade(book.trader, book.maker, perpetual(BTC), 0.001, 50_000)
+    book.price(1_650)
+    book.start()
+    book.set_global(maxPositions=1)
+    book.bid()
+    assert len(book.engine.positionsOf(account_of(book.bidder))) == 2
+    assert book.status(book.trader) == HEALTHY
 
 
 # ----------------------------------------------------------------------------- the owner, recovery
@@ -728,6 +748,58 @@ def test_an_auction_and_its_bid_fit_in_one_batch(book):
     book.require_balance()
 
 
+@pytest.mark.parametrize("sold", [99 * WAD // 100, WAD])
+def test_what_others_paid_cannot_be_traded_away_in_the_same_batch(insolvent, sold):
+    """Else the account, as deep in debt as before the bid, would be paid for again and again."""
+    venue, trader, other = insolvent, account_of(insolvent.trader), insolvent.other
+    venue.insure(10_000)
+    venue.deposit(other, CASH, 10_000)
+    venue.pass_time(WHOLE, price=1_500)
+    sale = ("bid", (trader, account_of(venue.bidder), sold, ANY_PRICE))
+    # 99 dollars worse than the mark.
+    orders = (venue.order(other, perpetual(), -0.01, 11_400),)
+    orders += (venue.order(venue.trader, perpetual(), 0.01, 11_400),)
+    trade = ("matchOrders", venue.match_arguments(*orders))
+    if sold == WAD:
+        error = "BelowInitialMargin"
+        arguments = {"initialEquity": -99 * WAD, "initialMargin": 3 * WAD}
+    else:
+        error, arguments = "InAuction", {}
+    with venue.refuses(error, account=trader, **arguments):
+        venue.batch(venue.bidder, sale, trade)
+    venue.batch(venue.bidder, sale)
+
+
+def test_an_auction_cannot_be_ended_with_money_that_is_traded_away_at_once(insolvent):
+    """Else its clock would begin anew as often as the owner likes."""
+    venue, trader = insolvent, account_of(insolvent.trader)
+    thousand_raw = venue.raw(CASH, 1_000)
+    venue.fund(venue.trader, CASH, thousand_raw)
+    top_up = ("deposit", (trader, CASH, thousand_raw)), ("updateStatus", (trader,))
+    # 999 dollars worse than the mark.
+    orders = (venue.order(venue.maker, perpetual(), 0.9, 390),)
+    orders += (venue.order(venue.trader, perpetual(), -0.9, 390),)
+    trade = ("matchOrders", venue.match_arguments(*orders))
+    arguments = {"initialEquity": -99 * WAD, "initialMargin": 30 * WAD}
+    with venue.refuses("BelowInitialMargin", account=trader, **arguments):
+        venue.batch(venue.trader, *top_up, trade)
+    venue.batch(venue.trader, *top_up)
+    assert venue.status(venue.trader) == HEALTHY
+
+
+def test_a_haircut_cannot_be_traded_away_in_the_same_batch(due):
+    venue, trader, other = due, account_of(due.trader), due.other
+    venue.deposit(other, CASH, 10_000)
+    closing = ("deleverage", (trader, perpetual(), [account_of(venue.maker)]))
+    # 20 dollars worse than the mark, out of a haircut of 25.
+    orders = (venue.order(other, perpetual(), -0.01, 3_500),)
+    orders += (venue.order(venue.trader, perpetual(), 0.01, 3_500),)
+    trade = ("matchOrders", venue.match_arguments(*orders))
+    with venue.refuses("InAuction", account=trader):
+        venue.batch(venue.outsider, closing, trade)
+    venue.batch(venue.outsider, closing)
+
+
 # ----------------------------------------------------------------------------------- deleveraging
 
 
@@ -794,6 +866,71 @@ def test_who_is_hedged_is_passed_over(book):
     assert (closed.size, closed.haircut) == (-WAD // 2, 50 * WAD)
     assert venue.position(other, perpetual()) == (-WAD // 2, 1_000 * WAD)
     assert venue.position(venue.trader, perpetual())[0] == WAD // 2
+    venue.require_balance()
+
+
+def short_a_call(venue, cash):
+    """The trader is short a call against the maker and long a fifth of a bitcoin."""
+    call = option(venue.list_expiry(), 2_000)
+    venue.deposit(venue.maker, CASH, 10_000)
+    venue.deposit(venue.bidder, CASH, 10_000)
+    venue.deposit(venue.trader, CASH, cash)
+    venue.trade(venue.maker, venue.trader, call, 1, 0)
+    venue.trade(venue.trader, venue.bidder, perpetual(BTC), 0.2, 50_000)
+    venue.set_rules(dustMargin=0, maxDeleverageShare=WAD)
+    return call
+
+
+def sell_for_a_whole_auction(venue, eth, btc):
+    venue.price(eth)
+    venue.set_spot(BTC, btc)
+    venue.start()
+    venue.pass_time(WHOLE, price=eth)
+    venue.set_spot(BTC, btc)
+
+
+def test_a_premium_is_paid_as_far_as_the_account_has_cash(venue):
+    """By notional the call bears 375 of the deficit; the account can pay 3,000 of its 4,000."""
+    call = short_a_call(venue, cash=3_000)
+    sell_for_a_whole_auction(venue, 6_000, 50_000)
+    before = venue.cash_of(venue.maker)
+    assert only(close(venue, venue.maker, instrument=call), "Deleveraged").haircut == 1_000 * WAD
+    assert venue.cash_of(venue.maker) - before == 3_000 * WAD
+    assert venue.cash_of(venue.trader) == 0 == venue.assessment(venue.trader).equity
+    venue.require_balance()
+
+
+def test_no_premium_is_paid_with_what_others_lent(venue):
+    """The account's bitcoin profit was never paid in: its deficit is less than it cannot pay."""
+    call = short_a_call(venue, cash=3_000)
+    sell_for_a_whole_auction(venue, 8_500, 60_000)
+    assert venue.assessment(venue.trader).equity == -1_500 * WAD
+    assert "Deleveraged" not in names(close(venue, venue.maker, instrument=call))
+    assert venue.position(venue.maker, call)[0] == WAD
+    assert venue.cash_of(venue.trader) == 3_000 * WAD
+    venue.require_balance()
+
+
+def test_no_counterparty_pays_a_premium_with_what_others_lent(venue):
+    """The maker owes 1,000 for its call, has 500 of cash, and 1,000 of unpaid profit."""
+    call = option(venue.list_expiry(), 2_000)
+    venue.deposit(venue.bidder, CASH, 10_000)
+    venue.deposit(venue.maker, CASH, 1_000)
+    venue.deposit(venue.trader, CASH, 2_500)
+    venue.trade(venue.trader, venue.maker, call, 1, 0)
+    venue.trade(venue.maker, venue.trader, perpetual(BTC), 0.05, 50_000)
+    venue.trade(venue.bidder, venue.trader, perpetual(BTC), 0.15, 50_000)
+    venue.set_spot(BTC, 60_000)
+    venue.withdraw(venue.maker, CASH, 500)
+    venue.set_rules(dustMargin=0, maxDeleverageShare=WAD)
+    sell_for_a_whole_auction(venue, 3_000, 70_000)
+    assert venue.assessment(venue.maker).equity == 500 * WAD
+    assert "Deleveraged" not in names(close(venue, venue.maker, instrument=call))
+    assert venue.position(venue.maker, call)[0] == -WAD
+    assert venue.cash_of(venue.maker) == 500 * WAD
+    venue.deposit(venue.maker, CASH, 500)
+    close(venue, venue.maker, instrument=call)
+    assert (venue.position(venue.maker, call)[0], venue.cash_of(venue.maker)) == (0, 0)
     venue.require_balance()
 
 

@@ -5,6 +5,7 @@ where it is tried. Parameters are those of `scripts/deploy.yaml` unless a test s
 """
 
 from contextlib import suppress
+from itertools import count
 from random import Random
 
 import pytest
@@ -14,6 +15,9 @@ from oracle_mock.market import to_wad
 from reference_model.exact import instrument
 from reference_model.exact.errors import (
     AdmissionPending,
+    BelowInitialMargin,
+    DeleveragingNotDue,
+    InAuction,
     ModelError,
     NoAuction,
     PendingLoss,
@@ -111,6 +115,62 @@ def test_attack_top_up_and_end_the_auction_in_one_batch_is_no_attack():
     s.engine.start_auction(VICTIM, KEEPER)
     s.engine.batch([lambda: s.deposit(VICTIM, MILLION), lambda: s.engine.update_status(VICTIM)])
     assert s.engine.status_of(VICTIM) == AccountStatus.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("sold", "error"), [(99 * WAD // 100, InAuction), (WAD, BelowInitialMargin)]
+)
+def test_attack_be_paid_for_and_refill(sold, error):
+    """Sell oneself to oneself and trade the deficit back to where it was, in one batch.
+
+    The trade was judged by what the account was before the bid, "not worse": the fund paid 308,000
+    USD a time, and nothing kept one from doing it again in the next batch.
+    """
+    s, bidder, friend = scene(staked=MILLION), OPPOSITE + 1, OPPOSITE + 2
+    leveraged(s, TWIN, OPPOSITE)
+    for account in (bidder, friend):
+        s.deposit(account, 5 * MILLION)
+    s.move(1, {ETH: 0.7 * ETH_PRICE})
+    s.engine.start_auction(TWIN, KEEPER)
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds, {})
+    deficit = -s.equity(TWIN)
+    assert deficit > 100_000
+
+    def attack():
+        s.engine.bid(TWIN >> 8, TWIN, bidder, sold, 0)
+        dollars = 10  # for the fee
+        s.trade(TWIN, friend, ETH, 1, price=s.prices[ETH] + deficit + s.equity(TWIN) - dollars)
+
+    before = s.engine.state.copy()
+    with pytest.raises(error):
+        s.engine.batch([attack])
+    assert s.engine.state == before and s.fund.total_assets() == MILLION * USD
+
+
+def test_attack_end_the_auction_with_what_is_traded_away_at_once():
+    """Deposit, end the auction, and hand the deposit to a friend: as insolvent as before.
+
+    But the clock was at nothing, and the loss was new: no deleveraging and no late bid was ever
+    due, stakers and owners of cash waited for ever; the deposit could be lent for the moment.
+    """
+    s, friend, lent = scene(staked=MILLION), OPPOSITE + 1, 2 * MILLION
+    leveraged(s, TWIN, OPPOSITE)
+    s.deposit(friend, 5 * MILLION)
+    s.move(1, {ETH: 0.7 * ETH_PRICE})
+    s.engine.start_auction(TWIN, KEEPER)
+    assert s.equity(TWIN) < 0
+
+    def attack():
+        s.deposit(TWIN, lent)
+        assert s.engine.update_status(TWIN) == AccountStatus.HEALTHY
+        s.trade(friend, TWIN, ETH, 900, price=s.prices[ETH] - 1_000)
+        s.trade(TWIN, friend, ETH, 1, price=s.prices[ETH] + lent - 901_000)
+
+    before = s.engine.state.copy()
+    with pytest.raises(BelowInitialMargin):
+        s.engine.batch([attack])
+    assert s.engine.state == before
 
 
 # --- the insurance fund --------------------------------------------------------------------------
@@ -311,6 +371,40 @@ def test_attack_deleveraging_takes_no_settled_wealth():
     assert s.engine.deleverage(VICTIM, instrument.perpetual(ETH), [rich]) == 500 * WAD
     assert deficit > 10_000
     assert s.equity(rich) == pytest.approx(before, abs=1)
+
+
+def test_attack_deleveraging_pays_no_premium_with_what_others_lent():
+    """Be short of calls against oneself, with so much else that these bear little of the deficit.
+
+    The haircut follows notional. The other nine tenths of what the calls were worth were paid by
+    force, in cash, which a trade would have refused: the two had brought 4m, and went with 9m.
+    """
+    s, winner = scene(staked=MILLION // 2, expiry=EXPIRY), OPPOSITE
+    s.deposit(KEEPER, 20 * MILLION)
+    for account in (TWIN, winner):
+        s.deposit(account, 2 * MILLION)
+    s.trade(TWIN, KEEPER, BTC, 100)
+    s.trade(KEEPER, TWIN, BTC, 100, is_future=True)
+    call, nonces = instrument.option(THIN, EXPIRY, 10**8, False), count()
+    units = 10_000 * WAD
+    for nonce in map(next, [nonces] * 400):
+        terms = to_wad(0.1), FOREVER, nonce, False
+        maker = Order(TWIN, TWIN >> 8, call, -units, *terms)
+        taker = Order(winner, winner >> 8, call, units, *terms)
+        s.engine.match_orders(maker, True, taker, True, units)
+    for step in range(1, 31):
+        s.move(60, {THIN: THIN_PRICE * PUMP ** (step / 30)})
+    assert -s.equity(TWIN) > 8 * MILLION
+    s.engine.start_auction(TWIN, KEEPER)
+    rules = s.rules.auction
+    s.move(rules.fast_seconds + rules.slow_seconds, {})
+    with suppress(DeleveragingNotDue):  # once the fund can pay what is left
+        for _ in range(12):
+            s.engine.deleverage(TWIN, call, [winner])
+            assert s.assess(TWIN).collateral_equity >= 0
+    assert s.engine.position_of(TWIN, call)[0] > -2_000_000 * WAD, "half is closed"
+    assert s.engine.cash_of(winner) <= 4 * MILLION * WAD
+    s.require_conservation()
 
 
 # --- both sides in one hand ----------------------------------------------------------------------
