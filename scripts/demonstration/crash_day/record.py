@@ -116,6 +116,8 @@ class Day:
         What each did and made.
     refused
         Transactions of keepers that the chain refused, although it had not when they were tried.
+    protocol_capital, insurance
+        What could be drawn on, USD.
     checks
         Whether the books balance.
     blocks, seconds
@@ -131,6 +133,8 @@ class Day:
     unattended: dict[str, np.ndarray] = field(default_factory=dict)
     keepers: list[KeeperRow] = field(default_factory=list)
     refused: int = 0
+    protocol_capital: float = 0.0
+    insurance: float = 0.0
     checks: list[Check] = field(default_factory=list)
     blocks: tuple[int, int] = (0, 0)
     seconds: float = 0.0

@@ -34,6 +34,7 @@ from scripts.keeping.watch import Keeper
 # USD for each account of the owners.
 MARKET_MAKER_CASH = 300_000
 PROTOCOL_CAPITAL = 20
+INSURANCE = 500
 # Ten minutes, which meet every price that is known.
 CALM_STEPS = 5
 # After the last price, while anything is still for sale.
@@ -90,7 +91,7 @@ class Replay:
     # ----------------------------------------------------------------------------------- opening
 
     def open(self) -> Moment:
-        """Pay in, trade, borrow; set aside protocol capital; hire keepers."""
+        """Pay in, trade, borrow; fill protocol capital and the insurance fund; hire keepers."""
         market = self._market(self.path[0])
         self.venue.pay_in(self._deposits())
         words = [word for each in self.listings.values() for word in each.every_instrument()]
@@ -102,6 +103,8 @@ class Replay:
         self.accounting = Accounting(self.venue)
         self.equities = self.accounting.equities(market)
         self.before = audit.take(self.venue, self.fund)
+        self.day.protocol_capital = self.before.fees / WAD
+        self.day.insurance = self.before.fund_raw / self.venue.unit(CASH)
         return self._note(self.path[0], market)
 
     def _deposits(self) -> list[tuple[int, int, float]]:
@@ -139,13 +142,17 @@ class Replay:
         return trades
 
     def _endow(self) -> None:
-        """Collect the fees so far, and leave a round sum as protocol capital."""
+        """Collect the fees so far, leave a round sum as protocol capital, stake in the fund."""
         sponsor, engine, unit = self.cast.sponsor, self.ledger.engine, self.venue.unit(CASH)
         fees_raw = engine.cashState().fees * unit // WAD
         send(self.cast.deployer, engine, "collectFees", sponsor.address, fees_raw)
-        capital_raw = PROTOCOL_CAPITAL * len(self.venue.accounts) * unit
+        capital_raw, stake_raw = (
+            each * len(self.venue.accounts) * unit for each in (PROTOCOL_CAPITAL, INSURANCE)
+        )
         self.venue.fund(CASH, engine.address, capital_raw)
         send(sponsor, engine, "contribute", capital_raw)
+        self.venue.fund(CASH, self.fund.address, stake_raw)
+        send(sponsor, self.fund, "deposit", stake_raw, sponsor.address)
 
     def _hire(self) -> list[Keeper]:
         configure_logs("console", "error")  # What keepers do is told in other words here.
