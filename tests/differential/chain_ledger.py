@@ -241,11 +241,13 @@ class ChainLedger:
         return receipt["status"] == "0x1"
 
     def answer(self, action: Action, now: int) -> tuple:
-        """Values that an action would return at a time."""
+        """Values that an action would return at a time, or its error."""
         caller, target, data = self._encode(action)
         request = {"from": _address(caller), "to": target, "data": "0x" + data.hex(), "gas": GAS}
-        result = result_of("eth_call", [request, "latest", {}, {"time": hex(now)}])
-        return decode(ANSWERS[action.name], bytes.fromhex(result[2:]))
+        response = _rpc("eth_call", [request, "latest", {}, {"time": hex(now)}])
+        if "error" in response:
+            return decode_error(_bytes(response["error"]["data"]))
+        return decode(ANSWERS[action.name], _bytes(response["result"]))
 
     def emitted(self) -> dict[str, list[tuple]]:
         """Events of the latest transaction, name and values, by who emitted them."""

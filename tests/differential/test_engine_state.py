@@ -25,6 +25,7 @@ from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import mul_down
 from reference_model.exact.insurance_fund import InsuranceFund
 from reference_model.exact.tokens import Token
+from reference_model.types import Window
 from scripts._configuration import load_configuration
 from scripts._deployment import deploy
 
@@ -185,6 +186,9 @@ def insure(engine: Engine, deployment) -> None:
     times = contract.cooldownSeconds(), contract.exitWindowSeconds()
     engine.address = int(deployment.margin_engine.address, 16)
     engine.rules.set_insurance_fund(InsuranceFund(engine, *times, int(contract.address, 16)))
+    for spot in engine.market.spots:
+        window = deployment.liquidation_parameters.window(spot.underlying)
+        engine.rules.set_window(spot.underlying, Window(*window))
 
 
 def _market(deployment):
