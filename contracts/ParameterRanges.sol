@@ -45,7 +45,7 @@ contract ParameterRanges {
         Ranges.requireIn("marginMaxAge", p.marginMaxAgeSeconds, 1, 1 days);
         Ranges.requireIn("liquidationMaxAge", p.liquidationMaxAgeSeconds, 1, 7 days);
         Ranges.requireIn("rampSeconds", p.rampSeconds, 1 hours, 30 days);
-        Ranges.requireIn("maxPositions", p.maxPositions, 1, 128);
+        Ranges.requireIn("maxPositions", p.maxPositions, 1, 64);
         Ranges.requireIn("riseRate", p.riseRate, 0.001e18, 2e18);
         Ranges.requireIn("fallRate", p.fallRate, 0.0001e18, 2e18);
     }

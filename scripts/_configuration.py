@@ -165,7 +165,7 @@ class GlobalParameters(_Section):
     margin_max_age: _integer(1, DAY)
     liquidation_max_age: _integer(1, 7 * DAY)
     ramp_seconds: _integer(HOUR, 30 * DAY)
-    max_positions: _integer(1, 128)
+    max_positions: _integer(1, 64)
     rise_rate: _decimal("0.001", "2")
     fall_rate: _decimal("0.0001", "2")
 

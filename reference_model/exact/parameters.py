@@ -52,7 +52,7 @@ def require_global(p: GlobalParameters) -> None:
     require_in_range("marginMaxAge", p.margin_max_age_seconds, 1, DAY)
     require_in_range("liquidationMaxAge", p.liquidation_max_age_seconds, 1, 7 * DAY)
     require_in_range("rampSeconds", p.ramp_seconds, HOUR, 30 * DAY)
-    require_in_range("maxPositions", p.max_positions, 1, 128)
+    require_in_range("maxPositions", p.max_positions, 1, 64)
     require_in_range("riseRate", p.rise_rate, WAD // 1000, 2 * WAD)
     require_in_range("fallRate", p.fall_rate, WAD // 10_000, 2 * WAD)
 

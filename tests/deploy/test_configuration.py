@@ -83,7 +83,7 @@ def test_values_become_exact_integers(load):
         ("underlyings__SOL__expiries__at", ["2027-01-01T08:30:00Z"], "08:30:00 is not on the hour"),
         ("underlyings__SOL__expiries__fridays", list(range(1, 18)), "at most 16 expiries"),
         ("global__maxPositions", MISSING, "global.maxPositions: is missing"),
-        ("global__maxPositions", 129, "maxPositions = 129: must lie between 1 and 128"),
+        ("global__maxPositions", 65, "maxPositions = 65: must lie between 1 and 64"),
         ("global__openMaxAge", 1.5, "global.openMaxAge = 1.5: must be a whole number"),
         ("global__maintenanceFactor", 1.1, "maintenanceFactor must not be above initialFactor"),
         ("interest__kink", 1, "interest.kink = 1: must lie between 0.01 and 0.99"),

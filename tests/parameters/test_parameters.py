@@ -27,7 +27,7 @@ GLOBAL_RANGES = [
     ("marginMaxAge", "marginMaxAgeSeconds", 1, DAY),
     ("liquidationMaxAge", "liquidationMaxAgeSeconds", 1, 7 * DAY),
     ("rampSeconds", "rampSeconds", HOUR, 30 * DAY),
-    ("maxPositions", "maxPositions", 1, 128),
+    ("maxPositions", "maxPositions", 1, 64),
     ("riseRate", "riseRate", WAD // 1_000, 2 * WAD),
     ("fallRate", "fallRate", WAD // 10_000, 2 * WAD),
 ]
