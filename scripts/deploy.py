@@ -53,7 +53,7 @@ def cli(config: Path, path: Path | None, alias: str | None, check: bool) -> None
         raise DeploymentError(f"{error}{again}") from error
     manifest = deployment.manifest
     for name, address in {**manifest.contracts, **manifest.tokens}.items():
-        click.echo(f"{name:<21}{address}")
+        click.echo(f"{name:<22} {address}")
     click.echo(f"\nDeployed on {manifest.network}, manifest in {path}")
     if chain_ends:
         click.echo(EPHEMERAL)
