@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ape_test.accounts
 import hypothesis
+import pytest
 from ape.pytest.fixtures import FixtureMap
 
 # For those who run the tests without make.
@@ -37,3 +38,11 @@ def fixtures_of(cls, item):
 
 
 FixtureMap.from_test_item = classmethod(fixtures_of)
+
+
+@pytest.fixture
+def still(chain):
+    """Let the chain's clock move only as it is told, however long the transactions take."""
+    chain.provider.make_request("anvil_setBlockTimestampInterval", [0])
+    yield
+    chain.provider.make_request("anvil_removeBlockTimestampInterval", [])

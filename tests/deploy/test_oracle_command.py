@@ -189,14 +189,6 @@ FAULTY = [
 ]
 
 
-@pytest.fixture
-def still(chain):
-    """Let the chain's clock move only as it is told, however long the transactions take."""
-    chain.provider.make_request("anvil_setBlockTimestampInterval", [0])
-    yield
-    chain.provider.make_request("anvil_removeBlockTimestampInterval", [])
-
-
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("plans", FAULTY, ids=lambda plans: "+".join(p[0] for p in plans) or "none")
 def test_hub_on_chain_says_what_the_exact_hub_says(deployment, pusher, chain, plans):

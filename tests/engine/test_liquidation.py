@@ -27,6 +27,8 @@ SOCIALISE, DELEVERAGE = range(2)
 FAST, WHOLE = 600, 7_800
 ANY_PRICE = 2**255 - 1
 
+pytestmark = pytest.mark.usefixtures("still")
+
 
 class Venue(World):
     """A world without fees and interest, whose tests speak of accounts by their owners."""
