@@ -1,5 +1,8 @@
-"""Accounts as people write them."""
+"""Accounts: as people write them, and ape's own for tests."""
 
+from functools import cache
+
+import ape_test.accounts
 import click
 from eth_utils import is_address
 
@@ -30,3 +33,10 @@ def parse_account(text: str, names: dict[str, int]) -> int:
 def format_account(account: int) -> str:
     """Return an account as owner and sub-account."""
     return f"0x{account >> 8:040x}:{account & 0xFF}"
+
+
+def remember_test_accounts() -> None:
+    """Let ape derive the keys of its test accounts once, and not whenever it looks one up."""
+    generate = ape_test.accounts.generate_dev_accounts
+    if not hasattr(generate, "cache_info"):
+        ape_test.accounts.generate_dev_accounts = cache(generate)

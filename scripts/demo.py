@@ -5,12 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import ape_test.accounts
 import click
 from ape import accounts, networks
 from ape.cli import ConnectedProviderCommand, network_option
@@ -18,6 +16,7 @@ from ape.exceptions import ApeException
 from ape.logging import LogLevel, logger
 
 from reference_model.types import Health
+from scripts._accounts import remember_test_accounts
 from scripts._configuration import DEFAULT_PATH, Configuration, Expiries, load_configuration
 from scripts._deployment import Deployment, deploy
 from scripts.demonstration import console, report
@@ -234,8 +233,7 @@ def cli(hours: str, cases: int, seed: int | None, folder: Path, count: int, quic
             "the demonstration mints tokens and moves the clock: run it on a local chain, which "
             "`ape run demo` starts by itself"
         )
-    # ape derives the keys of its test accounts anew whenever it looks one up; they never change.
-    ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_accounts)
+    remember_test_accounts()
     seed = secrets.randbelow(2**32) if seed is None else seed
     settings = Settings(int(hours), cases, seed, folder, count)
     if quick:

@@ -2,11 +2,9 @@
 
 import signal
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ape_test.accounts
 import click
 from ape import networks
 from ape.api import AccountAPI
@@ -14,7 +12,7 @@ from ape.cli import ConnectedProviderCommand, network_option
 from ape.exceptions import ApeException
 from ape.logging import LogLevel, logger
 
-from scripts._accounts import format_account, parse_account
+from scripts._accounts import format_account, parse_account, remember_test_accounts
 from scripts._deployment import (
     Deployment,
     DeploymentError,
@@ -133,10 +131,7 @@ class Desk:
     def __init__(
         self, manifest_file: Path | None, alias: str | None, execute: bool, log_format: str
     ) -> None:
-        # ape derives the keys of its test accounts anew whenever it looks one up.
-        generate = ape_test.accounts.generate_dev_accounts
-        if not hasattr(generate, "cache_info"):
-            ape_test.accounts.generate_dev_accounts = cache(generate)
+        remember_test_accounts()
         configure_logs(log_format)
         self.manifest = Manifest.read(manifest_file or manifest_path())
         self.deployment = Deployment.of(self.manifest)

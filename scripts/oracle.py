@@ -4,10 +4,8 @@ import re
 import secrets
 import signal
 import sys
-from functools import cache
 from pathlib import Path
 
-import ape_test.accounts
 import click
 from ape import networks
 from ape.cli import ConnectedProviderCommand, network_option
@@ -16,6 +14,7 @@ from ape.logging import LogLevel, logger
 from tqdm import tqdm
 
 from oracle_mock import catalogue, faults
+from scripts._accounts import remember_test_accounts
 from scripts._deployment import (
     Deployment,
     DeploymentError,
@@ -195,8 +194,7 @@ def cli(
             f"the clock of {networks.provider.network.name} cannot be moved: play in real time, "
             "with --speed 1"
         )
-    # ape derives the keys of its test accounts anew whenever it looks one up; they never change.
-    ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_accounts)
+    remember_test_accounts()
     progress = record.load(folder / "run.json") if resume else None
     file = Path(progress.manifest) if progress else manifest_file or manifest_path()
     deployment = Deployment.of(Manifest.read(file))

@@ -10,7 +10,7 @@ from ape.api import AccountAPI
 from ape.contracts import ContractInstance
 from ape.exceptions import ApeException
 
-from scripts.keeping.chain import Chain, NodeError, Refusal, methods
+from scripts.keeping.chain import Call, Chain, NodeError, Refusal, methods
 from scripts.keeping.checkpoint import Checkpoint
 from scripts.keeping.telemetry import Metrics
 
@@ -91,11 +91,14 @@ class Hand:
         if isinstance(result, Refusal):
             return Attempt(result, 0, 0.0)
         try:
-            gas = int(self.chain.ask("eth_estimateGas", [call.request(address)]), 16)
+            gas = self._gas_of(call, address)
         except NodeError as error:
             # Somebody acted since the call above, or the sender cannot pay for gas.
             return Attempt(Refusal("", (), str(error)), 0, 0.0)
         return Attempt(result, gas, self.gas_usd(gas))
+
+    def _gas_of(self, call: Call, address: str | None) -> int:
+        return int(self.chain.ask("eth_estimateGas", [call.request(address)]), 16)
 
     def gas_usd(self, gas: int) -> float:
         """Cost of gas at the present price."""

@@ -9,7 +9,7 @@ from web3.exceptions import ContractLogicError
 
 from scripts._deployment import Deployment
 from scripts.demonstration.crash_day.venue import send
-from scripts.keeping.chain import Chain, methods
+from scripts.keeping.chain import Call, Chain
 from scripts.keeping.checkpoint import Checkpoint
 from scripts.keeping.follower import follower
 from scripts.keeping.hand import Attempt, Hand, Limits
@@ -60,13 +60,8 @@ class QuickHand(Hand):
 
     refused: int = 0
 
-    def attempt(self, contract: ContractInstance, name: str, *arguments: Any) -> Attempt:
-        """Try a call as the sender would make it now, without sending it."""
-        if name not in self._methods:
-            self._methods |= methods(contract)
-        call = self._methods[name](*arguments)
-        (result,) = self.chain.read_many([call], None, self.sender.address)
-        return Attempt(result, 0, 0.0)
+    def _gas_of(self, call: Call, address: str | None) -> int:
+        return 0
 
     def gas_usd(self, gas: int) -> float:
         """Gas costs nothing here."""
