@@ -69,6 +69,8 @@ def altered(struct):
             out[name] = not value
         elif name == "lotSize":
             out[name] = value // 5
+        elif name == "maxPositions":
+            out[name] = value - 1  # as shipped it stands at the top of its range
         else:
             out[name] = value + 1 if value < 1_000 else value * 9 // 10
     assert all(out[name] != struct[name] for name in struct.keys() - FIXED)
