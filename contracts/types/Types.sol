@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {PredictiveBreakdown} from "./Predictive.sol";
+
 /// @dev All amounts, prices, sizes and rates are WAD (1e18) unless the name says otherwise.
 
 /// @notice Generation of the margin requirement an account is held to.
 enum MarginMode {
     PORTFOLIO,
-    ISOLATED
+    ISOLATED,
+    PREDICTIVE
 }
 
 /// @notice State of an account's health, from best to worst.
@@ -103,6 +106,7 @@ struct UnderlyingBreakdown {
 /// @param isolatedMaintenanceMargin MM of generation 1.
 /// @param isolatedInitialMargin IM of generation 1.
 /// @param groupRisk R_g per risk group.
+/// @param predictive Generation 3.
 /// @param underlyings One entry per underlying the account is exposed to, ascending.
 struct Breakdown {
     Assessment assessment;
@@ -117,6 +121,7 @@ struct Breakdown {
     uint256 isolatedMaintenanceMargin;
     uint256 isolatedInitialMargin;
     uint256[8] groupRisk;
+    PredictiveBreakdown predictive;
     UnderlyingBreakdown[] underlyings;
 }
 
