@@ -13,8 +13,7 @@ pragma solidity 0.8.37;
 /// @param volErrors Per vol interval, what options may lose between two classes beyond the
 /// interpolation, USD per unit of move.
 /// @param pnl Net profit and loss at every node, USD; 44 values, or 11 without options.
-/// @param longs Value at every node of what is convex in the move, USD.
-/// @param slopes Its slope in the move, USD.
+/// @param slopes Slope in the move, at every node, of what is convex in it, USD.
 struct Exposure {
     uint8 underlying;
     uint256 deviation;
@@ -22,7 +21,6 @@ struct Exposure {
     uint256 slack;
     uint256[3] volErrors;
     int256[] pnl;
-    int256[] longs;
     int256[] slopes;
 }
 
