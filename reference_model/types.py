@@ -1,9 +1,9 @@
-"""The structures of the risk model, field by field those of ``contracts/types/Types.sol``.
+"""The structures of the risk model, field by field those of ``contracts/types``.
 
 All amounts, prices, sizes and rates are WAD integers unless the name says otherwise. Every
 structure is a tuple in the order of the Solidity struct, so it can be encoded as it stands.
 
-Source: specification, sections 3, 7, 8 and 13.
+Source: specification, sections 3, 7, 8 and 13; Predictive margin.
 """
 
 from enum import IntEnum
@@ -21,6 +21,7 @@ class MarginMode(IntEnum):
 
     PORTFOLIO = 0
     ISOLATED = 1
+    PREDICTIVE = 2
 
 
 class Health(IntEnum):
@@ -143,6 +144,81 @@ class UnderlyingBreakdown(NamedTuple):
     isolated_open_interest_charge: int
 
 
+class Exposure(NamedTuple):
+    """What a book loses in one underlying on the nodes of predictive margin, USD; 11 nodes a class.
+
+    Attributes
+    ----------
+    underlying : int
+    deviation : int
+        Standard deviation of the price over the horizon, fraction.
+    delta : int
+        Net dollar delta, signed.
+    slack : int
+        Bound on the error of everything below.
+    vol_errors : tuple of int
+        Per vol interval, what options may lose between two classes beyond the interpolation; per
+        unit of move.
+    pnl : tuple of int
+        Net profit and loss at every node; 44, or 11 without options.
+    slopes : tuple of int
+        Slope in the move, at every node, of what is convex in it.
+    """
+
+    underlying: int
+    deviation: int
+    delta: int
+    slack: int
+    vol_errors: tuple[int, int, int]
+    pnl: tuple[int, ...]
+    slopes: tuple[int, ...]
+
+
+class PredictiveParameters(NamedTuple):
+    """Parameters of predictive margin (specification, Predictive margin, 9)."""
+
+    tail_share: int = WAD // 40
+    horizon_seconds: int = DAY
+    floor_weight: int = WAD // 2
+    parametric_weight: int = WAD
+    correlation_width: int = 3 * WAD // 10
+    single_asset_floor: int = WAD // 2
+
+
+class PredictiveTerms(NamedTuple):
+    """What the risk model needs to make profiles; no deviations if the model cannot speak."""
+
+    floor_weight: int
+    parametric_weight: int
+    deviations: tuple[int, ...] = ()
+    initial_deviations: tuple[int, ...] = ()
+
+
+class Publication(NamedTuple):
+    """State of the published vectors; `start` and `end` of its ramp are active times, seconds."""
+
+    stored: int = 0
+    before: int = 0
+    leaving: int = 0
+    places_before: int = 0
+    places: int = 0
+    start: int = 0
+    end: int = 0
+
+
+class PredictiveBreakdown(NamedTuple):
+    """Predictive margin of an account with its parts; all 0 where it does not apply."""
+
+    applies: bool = False
+    shortfall: int = 0
+    tail_risk: int = 0
+    parametric: int = 0
+    deviation_charge: int = 0
+    open_interest_charge: int = 0
+    maintenance_margin: int = 0
+    initial_margin: int = 0
+
+
 class Breakdown(NamedTuple):
     """A requirement with all its parts."""
 
@@ -158,6 +234,7 @@ class Breakdown(NamedTuple):
     isolated_maintenance_margin: int
     isolated_initial_margin: int
     group_risk: tuple[int, ...]
+    predictive: PredictiveBreakdown
     underlyings: tuple[UnderlyingBreakdown, ...]
 
 
@@ -273,6 +350,35 @@ class Collateral(NamedTuple):
     timestamp: int
 
 
+class Prediction(NamedTuple):
+    """All that predictive margin reads at one moment.
+
+    Attributes
+    ----------
+    parameters : PredictiveParameters
+        In force.
+    basket : tuple of int
+        Underlyings, by place.
+    deviations : tuple of tuple of int
+        By place, of a day, for maintenance and for initial margin; WAD.
+    correlations : tuple of tuple of int
+        By places, the whole matrix; WAD.
+    publication : Publication
+    words : tuple of int
+        Vectors stored, old first.
+    active : int
+        Active time, seconds.
+    """
+
+    parameters: PredictiveParameters
+    basket: tuple[int, ...]
+    deviations: tuple[tuple[int, int], ...]
+    correlations: tuple[tuple[int, ...], ...]
+    publication: Publication = Publication()
+    words: tuple[int, ...] = ()
+    active: int = 0
+
+
 class Market(NamedTuple):
     """Everything an assessment reads besides the portfolio.
 
@@ -284,6 +390,8 @@ class Market(NamedTuple):
         Weight of each scenario at the start of the ramp, Ppm; empty if there is none.
     progress : int
         Share of the ramp that has passed.
+    prediction : Prediction or None
+        None if no vectors were ever published.
     """
 
     now: int
@@ -295,6 +403,7 @@ class Market(NamedTuple):
     collaterals: tuple[Collateral, ...]
     former_weights: tuple[int, ...] = ()
     progress: int = WAD
+    prediction: Prediction | None = None
 
     def packed_scenarios(self) -> bytes:
         """Scenarios as the contracts store them: 16 bytes each, big-endian, two weights."""

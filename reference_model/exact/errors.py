@@ -112,6 +112,14 @@ class FixedOnceListed(ModelError):
     parameters = ("name", "current", "proposed")
 
 
+class RampUnderWay(ModelError):
+    parameters = ("end",)
+
+
+class InvalidVector(ModelError):
+    parameters = ("index", "word")
+
+
 class LengthMismatch(ModelError):
     pass
 

@@ -233,7 +233,7 @@ class GovernedParameters:
     def _begin(self, now: int, name: str, id_: int) -> tuple[int, int]:
         """Start and end of a ramp that begins now; active times."""
         start = self.clock.active_time(now)
-        end = start + self._global.after.ramp_seconds
+        end = start + self.ramp_seconds
         self._emit("RampStarted", name, id_, start, end)
         return start, end
 
@@ -241,6 +241,11 @@ class GovernedParameters:
         self.clock.events.append(Event(name, values))
 
     # -------------------------------------------------------------------------------------- reading
+
+    @property
+    def ramp_seconds(self) -> int:
+        """Length of a ramp that begins now, active seconds."""
+        return self._global.after.ramp_seconds
 
     def global_parameters(self, now: int) -> GlobalParameters:
         """Parameters common to all underlyings, in force."""

@@ -21,6 +21,7 @@ from reference_model.types import (
     MarginMode,
     Market,
     Portfolio,
+    PredictiveBreakdown,
     Spot,
     UnderlyingBreakdown,
 )
@@ -79,6 +80,7 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
         isolated_maintenance_margin=requirement.isolated_maintenance,
         isolated_initial_margin=requirement.isolated_initial,
         group_risk=groups,
+        predictive=PredictiveBreakdown(),
         underlyings=tuple(r.public for r in results),
     )
 
@@ -365,7 +367,7 @@ def _assessment(
         counted = min(mul_down(p.profit_weight, derivatives), p.profit_cap)
     maintenance = requirement.isolated_maintenance
     initial = requirement.isolated_initial
-    if portfolio.margin_mode == MarginMode.PORTFOLIO:
+    if portfolio.margin_mode != MarginMode.ISOLATED:
         maintenance = min(requirement.net_maintenance, maintenance)
         initial = min(requirement.net_initial, initial)
     return Assessment(

@@ -1,15 +1,16 @@
 """The volatility estimator as a state machine over integers.
 
+Beside its variance every underlying has a deviation that follows it at a bounded pace.
 Volatilities are WAD per year, covariances X40 per year, prices WAD, times seconds; sampling counts
 active time. A refusal is a `ModelError` and leaves the state as it was.
 
-Source: specification, Market data, section 7.
+Source: specification, Market data, section 7; Predictive margin, 3.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from reference_model.exact import ewma
+from reference_model.exact import ewma, scan_range
 from reference_model.exact.errors import (
     AlreadyInBasket,
     BasketFull,
@@ -24,6 +25,7 @@ from reference_model.types import DAY, WAD, YEAR
 
 MAX_UNDERLYINGS = 8
 HOUR_SECONDS = 3_600
+USUAL_RATES = WAD // 4, WAD // 200
 
 
 class EstimatorParameters(NamedTuple):
@@ -41,6 +43,14 @@ class Anchor(NamedTuple):
     active_at: int
 
 
+class MovingDeviation(NamedTuple):
+    """Standard deviation of a day: where it was, where it goes (WAD), and since when (active)."""
+
+    deviation: int
+    target: int
+    moved_at: int
+
+
 class _Return(NamedTuple):
     elapsed_seconds: int
     return_x64: int
@@ -53,6 +63,8 @@ class VolatilityEstimator:
     ----------
     spot : callable
         Takes an underlying; returns what ``IMarketData.spot`` does or raises `MissingPrice`.
+    rates : callable, optional
+        Returns `rise_rate` and `fall_rate` in force, WAD per hour.
 
     Attributes
     ----------
@@ -62,23 +74,31 @@ class VolatilityEstimator:
         By places (i, j) in the basket, i ≤ j.
     anchors : dict
         By place in the basket.
+    moving : dict
+        Moving deviation by place in the basket.
     sampled_at : int
         Active time.
     events : list of Event
         All that was emitted.
     """
 
-    def __init__(self, spot: Callable[[int], tuple[int, int, int, int, int]]) -> None:
+    def __init__(
+        self,
+        spot: Callable[[int], tuple[int, int, int, int, int]],
+        rates: Callable[[], tuple[int, int]] = lambda: USUAL_RATES,
+    ) -> None:
         self._spot = spot
+        self._rates = rates
         self.parameters = EstimatorParameters()
         self.basket: list[int] = []
         self.covariances_x40: dict[tuple[int, int], int] = {}
         self.anchors: dict[int, Anchor] = {}
+        self.moving: dict[int, MovingDeviation] = {}
         self.sampled_at = 0
         self.events: list[Event] = []
 
-    def add_underlying(self, underlying: int, annual_volatility: int) -> None:
-        """Take an underlying into the basket, without correlation to the others.
+    def add_underlying(self, underlying: int, annual_volatility: int, active: int = 0) -> None:
+        """Take an underlying into the basket at an active time, without correlation to others.
 
         Raises
         ------
@@ -93,6 +113,8 @@ class VolatilityEstimator:
         self.basket.append(underlying)
         self.covariances_x40 |= {(i, place): 0 for i in range(place)}
         self.covariances_x40[place, place] = ewma.variance_of(annual_volatility)
+        deviation = ewma.daily_deviation(self._variance_x40(place))
+        self.moving[place] = MovingDeviation(deviation, deviation, active)
         self.events.append(Event("UnderlyingAdded", (underlying, annual_volatility)))
 
     def set_estimator(self, parameters: EstimatorParameters) -> None:
@@ -141,8 +163,11 @@ class VolatilityEstimator:
                 self.covariances_x40[i, j] = self._updated(
                     i == j, covariance, returns[i], returns[j]
                 )
+        targets = {i: ewma.daily_deviation(self._variance_x40(i)) for i in returns}
+        for i, target in targets.items():
+            self.moving[i] = MovingDeviation(self._deviation(i, active), target, active)
         self.events.append(Event("Sampled", (active, self.packed_covariances())))
-        return [(self.basket[i], ewma.daily_deviation(self._variance_x40(i))) for i in returns]
+        return [(self.basket[i], target) for i, target in targets.items()]
 
     def _return(self, place: int, underlying: int, now: int, active: int) -> _Return | None:
         """Bounded return since the anchor, which moves here; None if the price is not fresh."""
@@ -194,6 +219,21 @@ class VolatilityEstimator:
         """Correlation of two underlyings; WAD in [−1, 1], ToZero."""
         variances = self._covariance_x40(u, u), self._covariance_x40(v, v)
         return ewma.correlation(self._covariance_x40(u, v), *variances)
+
+    def deviations(self, underlying: int, active: int) -> tuple[int, int]:
+        """Standard deviation of a day at an active time, for maintenance and initial margin; WAD.
+
+        Raises
+        ------
+        NotInBasket
+        """
+        place = self._place(underlying)
+        deviation = self._deviation(place, active)
+        return deviation, max(deviation, self.moving[place].target)
+
+    def _deviation(self, place: int, active: int) -> int:
+        deviation, target, moved_at = self.moving[place]
+        return scan_range.moved(deviation, target, active - moved_at, *self._rates())
 
     def packed_covariances(self) -> tuple[int, ...]:
         """Covariances X40 of all 36 pairs of places, row i, j ≥ i."""

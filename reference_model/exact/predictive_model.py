@@ -1,0 +1,249 @@
+"""Predictive margin: published joint moves, parameters on their way, and measures of books.
+
+`PredictiveModel` is the state machine, each entry point taking the time of its block. What it reads
+at one moment is a `Prediction`, on which the views are functions; ``None`` stands for a model
+without vectors. A refusal is a `ModelError` and leaves the state as it was.
+
+Source: specification, Predictive margin; ``contracts/interfaces/IPredictiveModel.sol``.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from reference_model.exact import parametric, ramp, shortfall
+from reference_model.exact.errors import InvalidVector, RampUnderWay
+from reference_model.exact.events import Event
+from reference_model.exact.fixed_point import divide_up, mul_up, sqrt_up
+from reference_model.exact.governed import GovernedParameters
+from reference_model.exact.parameters import require_in_range
+from reference_model.exact.volatility_estimator import MAX_UNDERLYINGS, VolatilityEstimator
+from reference_model.types import (
+    DAY,
+    WAD,
+    Exposure,
+    Prediction,
+    PredictiveParameters,
+    PredictiveTerms,
+    Publication,
+)
+
+MIN_DATES, MAX_DATES = 250, 1_000
+MAX_STORED = 1_024
+DEFAULTS = PredictiveParameters()
+
+
+class PredictiveModel:
+    """Vectors and parameters of predictive margin over time.
+
+    Parameters
+    ----------
+    governed : GovernedParameters
+        Has the clock and the length of ramps.
+    estimator : VolatilityEstimator
+    parameters : PredictiveParameters, optional
+        In force at once.
+
+    Attributes
+    ----------
+    publication : Publication
+    words : tuple of int
+        Vectors stored, old first.
+    events : list of Event
+        All that was emitted.
+
+    Raises
+    ------
+    ParameterOutOfRange
+    """
+
+    def __init__(
+        self,
+        governed: GovernedParameters,
+        estimator: VolatilityEstimator,
+        parameters: PredictiveParameters = DEFAULTS,
+    ) -> None:
+        require_parameters(parameters)
+        self._governed = governed
+        self._estimator = estimator
+        self._before = self._after = parameters
+        self._start = self._end = 0
+        self.publication = Publication()
+        self.words: tuple[int, ...] = ()
+        self.events: list[Event] = []
+
+    def publish(self, now: int, words: Sequence[int], leaving: int, places: int) -> None:
+        """Let new dates come and the `leaving` oldest go, over a ramp.
+
+        Parameters
+        ----------
+        now : int
+        words : sequence of int
+            One per date, old first.
+        leaving : int
+        places : int
+            Places of the basket that the words cover.
+
+        Raises
+        ------
+        RampUnderWay, ParameterOutOfRange, InvalidVector
+        """
+        last = self.publication
+        start, end = self._ramp(now)
+        if start < last.end:
+            raise RampUnderWay(last.end)
+        kept = self.words[last.leaving :]
+        require_in_range("leaving", leaving, 0, len(kept))
+        count = len(kept) - leaving + len(words)
+        require_in_range("dates", count, MIN_DATES, MAX_DATES)
+        require_in_range("stored", len(kept) + len(words), 0, MAX_STORED)
+        most = min(len(self._estimator.basket), MAX_UNDERLYINGS)
+        if leaving < len(kept):
+            most = last.places
+        require_in_range("places", places, last.places, most)
+        for i, word in enumerate(words):
+            if not shortfall.is_valid(word, places):
+                raise InvalidVector(i, word)
+        self.words = (*kept, *words)
+        self.publication = Publication(
+            len(self.words), len(kept), leaving, last.places, places, start, end
+        )
+        self.events.append(Event("Published", (count, len(words), leaving, places, start, end)))
+
+    def set_parameters(self, now: int, new: PredictiveParameters) -> None:
+        """Ramp to other parameters, from those in force.
+
+        Raises
+        ------
+        ParameterOutOfRange
+        """
+        require_parameters(new)
+        old = self.parameters(now)
+        self._before, self._after = old, new
+        self._start, self._end = self._ramp(now)
+        self.events.append(Event("ParametersSet", (old, new, self._start, self._end)))
+
+    def parameters(self, now: int) -> PredictiveParameters:
+        """Parameters in force."""
+        when = self._start, self._end, self._governed.clock.active_time(now)
+        pairs = zip(self._before, self._after, strict=True)
+        return PredictiveParameters(*(ramp.value(before, after, *when) for before, after in pairs))
+
+    def target(self) -> PredictiveParameters:
+        """Parameters in force at the end of the ramp."""
+        return self._after
+
+    def prediction(self, now: int) -> Prediction:
+        """All that views read at a time."""
+        active, basket = self._governed.clock.active_time(now), self._estimator.basket
+        return Prediction(
+            self.parameters(now),
+            tuple(basket),
+            tuple(self._estimator.deviations(u, active) for u in basket),
+            tuple(tuple(self._estimator.correlation(u, v) for v in basket) for u in basket),
+            self.publication,
+            self.words,
+            active,
+        )
+
+    def _ramp(self, now: int) -> tuple[int, int]:
+        """Start and end, active times, of a ramp that begins now."""
+        start = self._governed.clock.active_time(now)
+        return start, start + self._governed.ramp_seconds
+
+
+def require_parameters(p: PredictiveParameters) -> None:
+    """Check the parameters of predictive margin; raises `ParameterOutOfRange`."""
+    require_in_range("tailShare", p.tail_share, WAD // 200, WAD // 10)
+    require_in_range("horizonSeconds", p.horizon_seconds, 3_600, 10 * DAY)
+    require_in_range("floorWeight", p.floor_weight, WAD // 10, WAD)
+    require_in_range("parametricWeight", p.parametric_weight, 0, WAD)
+    require_in_range("correlationWidth", p.correlation_width, 0, WAD)
+    require_in_range("singleAssetFloor", p.single_asset_floor, 0, WAD)
+
+
+# ----------------------------------------------------------------------------------------- views
+
+
+def terms(prediction: Prediction, underlyings: Iterable[int]) -> PredictiveTerms:
+    """What the risk model needs to make the profiles of a book, underlyings ascending."""
+    p, chosen = prediction.parameters, sorted(underlyings)
+    covered = prediction.basket[: covered_places(prediction)]
+    if not set(chosen) <= set(covered):
+        return PredictiveTerms(p.floor_weight, p.parametric_weight)
+    root = sqrt_up(divide_up(p.horizon_seconds * WAD**2, DAY))
+    both = [prediction.deviations[covered.index(u)] for u in chosen]
+    deviations, initial = (
+        tuple(min(mul_up(each[i], root), WAD) for each in both) for i in range(2)
+    )
+    return PredictiveTerms(p.floor_weight, p.parametric_weight, deviations, initial)
+
+
+def covered_places(prediction: Prediction) -> int:
+    """Places of the basket that the vectors in force cover."""
+    publication = prediction.publication
+    is_ramping = prediction.active < publication.end
+    return publication.places_before if is_ramping else publication.places
+
+
+def measure(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, int]:
+    """Expected shortfall and parametric margin of a book; USD, WAD, Up."""
+    share = prediction.parameters.tail_share
+    measured = _blended(prediction, exposures, lambda losses: shortfall.shortfall(losses, share))
+    return measured, _parametric(prediction, exposures)
+
+
+def shortfall_at(prediction: Prediction, exposures: Sequence[Exposure], hint: int) -> int:
+    """Upper bound of the expected shortfall from any hint; USD, WAD, Up."""
+    share = prediction.parameters.tail_share
+    units = divide_up(shortfall.UNITS * hint, 2 ** _losses(prediction, exposures).exponent)
+    return _blended(
+        prediction, exposures, lambda losses: shortfall.shortfall_at(losses, share, units)
+    )
+
+
+def exceedances(
+    prediction: Prediction, exposures: Sequence[Exposure], amount: int
+) -> tuple[int, int]:
+    """Dates of the list to come with a loss above an amount, and the count that certifies it."""
+    found = _losses(prediction, exposures)
+    units = found.units[prediction.publication.leaving :]
+    beyond = shortfall.UNITS * max(0, amount - _slack(exposures))
+    limit = shortfall.tail(len(units), prediction.parameters.tail_share) // WAD
+    return sum(loss << found.exponent > beyond for loss in units), limit
+
+
+def losses(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, ...]:
+    """What a book loses on every date stored; USD, WAD, Up."""
+    found, slack = _losses(prediction, exposures), _slack(exposures)
+    return tuple(found.to_wei(loss) + slack if loss else 0 for loss in found.units)
+
+
+def vectors(prediction: Prediction, offset: int, count: int) -> tuple[int, ...]:
+    """Vectors stored, from `offset` on."""
+    return prediction.words[offset : offset + count]
+
+
+def _blended(prediction: Prediction, exposures: Sequence[Exposure], select) -> int:
+    """Select from the old and the new list and go from one to the other; USD, WAD, Up."""
+    found, publication = _losses(prediction, exposures), prediction.publication
+    before = found.to_wei(select(found.units[: publication.before]))
+    after = found.to_wei(select(found.units[publication.leaving :]))
+    progress = ramp.progress(publication.start, publication.end, prediction.active)
+    return ramp.value_at(before, after, progress) + _slack(exposures)
+
+
+def _losses(prediction: Prediction, exposures: Sequence[Exposure]) -> shortfall.Losses:
+    places = [prediction.basket.index(exposure.underlying) for exposure in exposures]
+    return shortfall.losses(exposures, places, prediction.words)
+
+
+def _parametric(prediction: Prediction, exposures: Sequence[Exposure]) -> int:
+    p, place = prediction.parameters, prediction.basket.index
+
+    def correlation(u: int, v: int) -> int:
+        return prediction.correlations[place(u)][place(v)]
+
+    return parametric.margin(exposures, correlation, p.correlation_width, p.single_asset_floor)
+
+
+def _slack(exposures: Sequence[Exposure]) -> int:
+    return sum(exposure.slack for exposure in exposures)

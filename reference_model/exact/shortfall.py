@@ -1,0 +1,162 @@
+"""Historical expected shortfall of a book from its profiles and a list of joint moves.
+
+The nodes of a profile, `Z_PPM` in standard deviations by `Y_PPM` in vol ranges, make cells of two
+triangles each; in a triangle what a book earns is linear in the place. Losses are in units of
+``2^e / 1024`` wei.
+
+Source: specification, Predictive margin, 2, 4 and 5.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from reference_model.exact.fixed_point import divide_up
+from reference_model.types import PPM, WAD, Exposure, Scenario
+
+ONE = 2**64
+LEAST_MOVE = ONE // 100
+Z_PPM = tuple(z * PPM // 10 for z in (-160, -80, -50, -30, -15, 0, 15, 30, 50, 80, 160))
+Y_PPM = (-750_000, 0, 750_000, 2_250_000)
+NODES = tuple(Scenario(z, y, PPM) for y in Y_PPM for z in Z_PPM)
+VOL_INTERVALS = len(Y_PPM) - 1
+ROWS = (len(Z_PPM) - 1) * VOL_INTERVALS * 2
+LANE_BITS = 62
+UNITS = 1_024
+FIELD = 2**10 - 1
+ROW_BIT, A_BIT, B_BIT = 5, 90, 175
+
+
+class Place(NamedTuple):
+    """A row of a profile, and how far into its triangle, in 1024ths, a move is."""
+
+    row: int
+    a: int
+    b: int
+
+
+class Row(NamedTuple):
+    """What a book earns in a triangle: at its corner, and more at either end of its legs."""
+
+    corner: int
+    along_z: int
+    along_y: int
+
+
+class Losses(NamedTuple):
+    """Losses by date, in units of ``2^exponent / 1024`` wei."""
+
+    units: tuple[int, ...]
+    exponent: int
+
+    def to_wei(self, units: int) -> int:
+        """Units as USD, WAD, Up."""
+        return divide_up(units << self.exponent, UNITS)
+
+
+def place(word: int, p: int) -> Place:
+    """Fields of the underlying at place `p` of the basket in a date's word."""
+    return Place(*(word >> (bit + 10 * p) & FIELD for bit in (ROW_BIT, A_BIT, B_BIT)))
+
+
+def is_valid(word: int, places: int) -> bool:
+    """Whether a word has its fields in range and all its other bits zero."""
+    rest = word
+    for p in range(places):
+        row, a, b = place(word, p)
+        if row >= ROWS or a + b > UNITS:
+            return False
+        rest -= row << (ROW_BIT + 10 * p) | a << (A_BIT + 10 * p) | b << (B_BIT + 10 * p)
+    return rest == 0
+
+
+@lru_cache(maxsize=64)
+def column(words: tuple[int, ...], p: int) -> tuple[Place, ...]:
+    """Return the fields of one place on all dates."""
+    return tuple(place(word, p) for word in words)
+
+
+def moves(deviation: int) -> list[int]:
+    """Moves of the nodes at a deviation of the horizon, WAD; X64."""
+    return [max(ONE + z * deviation * ONE // 10**24, LEAST_MOVE) for z in Z_PPM]
+
+
+def rows(exposure: Exposure) -> list[Row]:
+    """Lower bound of what a book earns, by triangle; USD, WAD."""
+    count = len(Z_PPM)
+    classes = len(exposure.pnl) // count
+    gaps = [_gaps(exposure, c) for c in range(classes)]
+    at = moves(exposure.deviation)
+    found = []
+    for k in range(count - 1):
+        for v in range(VOL_INTERVALS):
+            near, far = (v, v + 1) if classes > 1 else (0, 0)
+            a00, a01 = exposure.pnl[near * count + k : near * count + k + 2]
+            a10, a11 = exposure.pnl[far * count + k : far * count + k + 2]
+            twist = a11 - a10 - a01 + a00
+            bend = divide_up(exposure.vol_errors[v] * max(at[k], at[k + 1]), ONE)
+            charge = max(gaps[near][k], gaps[far][k]) + bend + divide_up(max(0, -twist), 4)
+            found.append(Row(a00 - charge, a01 - a00, a10 - a00))
+            found.append(Row(a11 - charge, a10 - a11, a01 - a11))
+    return found
+
+
+def _gaps(exposure: Exposure, vol_class: int) -> list[int]:
+    """Most by which what is convex lies below its chord, by interval."""
+    count = len(Z_PPM)
+    slopes = exposure.slopes[vol_class * count : (vol_class + 1) * count]
+    gaps = []
+    for (z, next_z), (slope, next_slope) in zip(pairwise(Z_PPM), pairwise(slopes), strict=True):
+        width = divide_up((next_z - z) * exposure.deviation * ONE, 10**24)
+        gaps.append(divide_up(max(0, next_slope - slope) * width, 4 * ONE))
+    return gaps
+
+
+def losses(exposures: Sequence[Exposure], places: Sequence[int], words: tuple[int, ...]) -> Losses:
+    """Loss of a book on every date.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+    places : sequence of int
+        Of the exposures' underlyings in the basket.
+    words : tuple of int
+        One per date.
+    """
+    profiles = [rows(exposure) for exposure in exposures]
+    lanes = (abs(lane) for profile in profiles for row in profile for lane in row)
+    exponent = max(0, max(lanes, default=0).bit_length() - LANE_BITS)
+    scaled = [
+        [Row(UNITS * c0 >> exponent, cz >> exponent, cy >> exponent) for c0, cz, cy in profile]
+        for profile in profiles
+    ]
+    earned = [0] * len(words)
+    for profile, p in zip(scaled, places, strict=True):
+        for i, (row, a, b) in enumerate(column(words, p)):
+            c0, cz, cy = profile[row]
+            earned[i] += c0 + cz * a + cy * b
+    return Losses(tuple(max(0, -each) for each in earned), exponent)
+
+
+def tail(count: int, tail_share: int) -> int:
+    """q: dates in the tail of a list, WAD."""
+    return tail_share * count
+
+
+def shortfall(units: Sequence[int], tail_share: int) -> int:
+    """Mean of the worst share of a list of losses; Up, 0 of none."""
+    q = tail(len(units), tail_share)
+    if q == 0:
+        return 0
+    whole = divide_up(q, WAD) - 1
+    worst = sorted(units, reverse=True)
+    return divide_up(WAD * sum(worst[:whole]) + (q - whole * WAD) * worst[whole], q)
+
+
+def shortfall_at(units: Sequence[int], tail_share: int, hint: int) -> int:
+    """Upper bound of `shortfall` from any loss `hint` >= 0; Up."""
+    q = tail(len(units), tail_share)
+    if q == 0:
+        return 0
+    return hint + divide_up(sum(max(loss - hint, 0) for loss in units) * WAD, q)
