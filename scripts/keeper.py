@@ -1,4 +1,4 @@
-"""Keep an engine: `ape run keeper` liquidates; settle, accrue, push-prices and post-surfaces."""
+"""Keep an engine: `ape run keeper` liquidates; its companions settle, accrue, post and publish."""
 
 import signal
 from collections.abc import Callable, Sequence
@@ -21,12 +21,13 @@ from scripts._deployment import (
     manifest_path,
 )
 from scripts._hub import mock_signers
-from scripts.keeping import chores, files
+from scripts.keeping import chores, files, publishing
 from scripts.keeping.chain import Chain, NodeError, methods
 from scripts.keeping.checkpoint import Checkpoint, CheckpointError
 from scripts.keeping.files import PriceRow, SliceRow
 from scripts.keeping.follower import follower
 from scripts.keeping.hand import Hand, Limits, network_currency
+from scripts.keeping.histories import dates, read_history
 from scripts.keeping.market import MarketReader
 from scripts.keeping.posting import Poster
 from scripts.keeping.pricing import Terms
@@ -47,7 +48,7 @@ class Default(click.Group):
 
 @click.group(cls=Default)
 def cli() -> None:
-    """Keep an engine: watch and liquidate (the default), settle, accrue, post market data.
+    """Keep an engine: watch and liquidate (the default), settle, accrue, post and publish.
 
     Nothing is sent without --execute.
     """
@@ -484,3 +485,87 @@ def post_surfaces(
 
     explained(whole)
     say_dry(execute)
+
+
+def of_symbols(name: str, required: bool, text: str) -> Callable:
+    """Declare an option that names a file for a symbol, as SYMBOL=PATH, several times."""
+
+    def split(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, Path]:
+        pairs = [each.partition("=") for each in given]
+        symbols = [symbol for symbol, _, _ in pairs]
+        for each, (symbol, _, path) in zip(given, pairs, strict=True):
+            if not symbol or not path:
+                raise click.BadParameter(f"'{each}' is not SYMBOL=PATH")
+            if symbols.count(symbol) > 1:
+                raise click.BadParameter(f"{symbol} is there more than once")
+        return {symbol: Path(path) for symbol, _, path in pairs}
+
+    return click.option(name, multiple=True, required=required, callback=split, help=text)
+
+
+@command(
+    "publish-vectors",
+    of_symbols(
+        "--history", True, "Prices, SYMBOL=PATH: .csv or .csv.gz with timestamp and close; several."
+    ),
+    of_symbols(
+        "--volatility", False, "Index of 30-day volatility, SYMBOL=PATH; without one: the first's."
+    ),
+    click.option(
+        "--window",
+        type=click.IntRange(publishing.MIN_DATES, publishing.MAX_DATES),
+        default=500,
+        show_default=True,
+        help="Dates to keep.",
+    ),
+    click.option(
+        "--hour",
+        type=click.IntRange(0, 23),
+        default=0,
+        show_default=True,
+        help="Hour, UTC, at which a day ends; the same every time.",
+    ),
+    click.option("--replace", is_flag=True, help="Publish all dates anew."),
+    *SPENDING,
+)
+def publish_vectors(
+    manifest_file: Path | None,
+    alias: str | None,
+    execute: bool,
+    log_format: str,
+    history: dict[str, Path],
+    volatility: dict[str, Path],
+    window: int,
+    hour: int,
+    replace: bool,
+    **spending: Any,
+) -> None:
+    """Publish the joint moves of days that the contract of predictive margin has not got yet."""
+
+    def do(desk: Desk, _: Checkpoint, hand: Hand) -> list[str]:
+        if desk.sender is None:
+            raise click.UsageError("name the account that publishes: --account ALIAS")
+        publisher = publishing.Publisher(desk.chain, desk.deployment)
+        symbols = publisher.require_places(history)
+        if unknown := sorted(volatility.keys() - history.keys()):
+            raise DeploymentError(f"a volatility of {unknown[0]}, but no --history of it")
+        prices, volatilities = (
+            {symbol: read_history(files[symbol]) for symbol in symbols if symbol in files}
+            for files in (history, volatility)
+        )
+        found = dates(
+            prices, volatilities, publisher.basket.rules, hour, desk.chain.head().timestamp
+        )
+        stored = publisher.stored()
+        made = publishing.plan(stored, found, symbols, window, replace)
+        if not made.entering:
+            return []
+        click.echo("\n".join(publishing.summary(symbols, found, made, len(stored.words))))
+        if stored.ramp_seconds:
+            raise DeploymentError(
+                f"the last publication comes into force in {stored.ramp_seconds:,} s of active "
+                "time: publish again then"
+            )
+        return [publisher.publish(hand, found.words[-made.entering :], made.leaving, len(symbols))]
+
+    chore(manifest_file, alias, execute, log_format, spending, do)
