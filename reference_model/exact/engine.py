@@ -145,17 +145,18 @@ class Engine(Liquidation):
             self._emit("OperatorSet", caller, operator, before, sub_ids)
 
     def set_margin_mode(self, caller: int, account: int, mode: int) -> None:
-        """Choose the generation of margin an account is held to.
+        """Choose the generation of margin an account is held to, if it is healthy then.
 
         Raises
         ------
         InvalidAccount, NotAuthorised
-        StalePrice, BelowInitialMargin
+        StalePrice, InAuction, BelowInitialMargin
             By admission.
         """
         with self._entry():
             self.require_authorised(account, caller)
-            self._changing(account).required = True
+            check = self._changing(account)
+            check.required = check.switched = True
             before = self._account(account)
             self.state.accounts[account] = before._replace(margin_mode=mode)
             self._emit("MarginModeSet", account, before.margin_mode, mode)

@@ -176,14 +176,15 @@ class Check:
         As it was before anything changed it.
     required : bool
         Whether it did what needs admission, other than to bid.
-    withdrew, paid, bid : bool
-        Whether it withdrew, paid a premium, bid for a slice.
+    withdrew, paid, bid, switched : bool
+        Whether it withdrew, paid a premium, bid for a slice, changed its margin mode.
     """
 
     before: Account
     required: bool = False
     withdrew: bool = False
     paid: bool = False
+    switched: bool = False
     bid: bool = False
 
 
@@ -371,7 +372,7 @@ class Ledger:
         """Refuse what leaves an account neither healthy nor strictly less risky."""
         cash_left = check.withdrew or check.paid or check.bid
         unrealised = cash_left and after.collateral_equity < 0
-        if not (check.withdrew or check.bid or unrealised):
+        if not (check.withdrew or check.bid or check.switched or unrealised):
             before = risk_model.assess(self.portfolio_of(check.before), self.market)
             if is_risk_reducing(before, after):
                 return

@@ -1,20 +1,20 @@
 """What accounts are worth and require, now and after a hypothetical change.
 
-Source: specification, section 12; ``contracts/interfaces/IMarginLens.sol``.
+Source: specification, section 12; Predictive margin, 8; ``contracts/interfaces/IMarginLens.sol``.
 """
 
 from typing import NamedTuple
 
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
-from reference_model.exact import risk_model
+from reference_model.exact import predictive_model, risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import InsufficientCollateral
 from reference_model.exact.exchange import Fill
 from reference_model.exact.fixed_point import div_down
 from reference_model.exact.ledger import CASH
 from reference_model.exact.tokens import cash_down, cash_up
-from reference_model.types import Breakdown
+from reference_model.types import Breakdown, Exposure, Prediction
 
 
 class Transfer(NamedTuple):
@@ -76,6 +76,22 @@ def capital_efficiency(engine: Engine, account: int) -> int:
     isolated = parts.isolated_initial_margin
     saved = isolated - min(parts.net_initial_margin, isolated)
     return div_down(saved, isolated) if isolated else 0
+
+
+def shortfall_at(engine: Engine, account: int, hint: int) -> int:
+    """Upper bound of an account's expected shortfall from any hint; USD, WAD, Up."""
+    return predictive_model.shortfall_at(*_exposed(engine, account), hint)
+
+
+def exceedances(engine: Engine, account: int, amount: int) -> tuple[int, int]:
+    """Dates on which an account loses more than an amount, and the count that certifies it."""
+    return predictive_model.exceedances(*_exposed(engine, account), amount)
+
+
+def _exposed(engine: Engine, account: int) -> tuple[Prediction, tuple[Exposure, ...]]:
+    """What there is to measure by and of an account; of one nobody can speak for, nothing."""
+    exposures = risk_model.exposures(engine.portfolio(account), engine.market)
+    return engine.market.prediction or predictive_model.SILENT, exposures
 
 
 def what_if(engine: Engine, account: int, hypothesis: Hypothesis) -> tuple[Breakdown, Breakdown]:

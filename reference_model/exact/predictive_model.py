@@ -29,6 +29,7 @@ from reference_model.types import (
 MIN_DATES, MAX_DATES = 250, 1_000
 MAX_STORED = 1_024
 DEFAULTS = PredictiveParameters()
+SILENT = Prediction(DEFAULTS, (), (), ())
 
 
 class PredictiveModel:

@@ -1,32 +1,39 @@
 """Equity and requirement of one portfolio, as the contracts compute them.
 
-Source: specification, sections 8 to 10; ``contracts/interfaces/IRiskModel.sol``.
+Source: specification, sections 8 to 10; Predictive margin, 4 and 7;
+``contracts/interfaces/IRiskModel.sol``.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reference_model.exact import charges, scenarios
+from reference_model.exact import charges, predictive_model, profile, scenarios, shortfall
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
-from reference_model.exact.fixed_point import mul_down, mul_up
+from reference_model.exact.fixed_point import div_up, mul_down, mul_up
 from reference_model.exact.market import MarketData, indexed
 from reference_model.types import (
+    PPM,
     WAD,
     Assessment,
     Breakdown,
     Collateral,
+    Exposure,
     Health,
     MarginMode,
     Market,
     Portfolio,
     PredictiveBreakdown,
+    PredictiveTerms,
+    Scenario,
+    Slice,
     Spot,
     UnderlyingBreakdown,
 )
 
 GROUPS = 8
+MAX_PREDICTIVE_POSITIONS = 32
 MAX_PRICE = 2**96 - 1
 MAX_COLLATERAL_VALUE = 2**128 - 1
 BALANCE_MASK = 2**128 - 1
@@ -64,9 +71,10 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
     groups = _group_risk(results, market)
     depeg = sum(mul_up(b.collateral.parameters.depeg_rate, b.value) for b in balances)
     requirement = _requirement(results, sum(groups), depeg, market)
+    predictive = _predictive(books, results, requirement.net_charges, portfolio, reader)
     collateral = sum(b.value for b in balances)
     derivatives = sum(books[r.public.underlying].value - r.error for r in results)
-    assessment = _assessment(portfolio, requirement, balances, derivatives, reader)
+    assessment = _assessment(portfolio, requirement, predictive, balances, derivatives, reader)
     return Breakdown(
         assessment=assessment,
         health=health(assessment),
@@ -80,9 +88,27 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
         isolated_maintenance_margin=requirement.isolated_maintenance,
         isolated_initial_margin=requirement.isolated_initial,
         group_risk=groups,
-        predictive=PredictiveBreakdown(),
+        predictive=predictive,
         underlyings=tuple(r.public for r in results),
     )
+
+
+def exposures(portfolio: Portfolio, market: Market) -> tuple[Exposure, ...]:
+    """What the predictive model is given of a portfolio, ascending by underlying.
+
+    Returns
+    -------
+    tuple of Exposure
+        Empty if the model cannot speak for it.
+
+    Raises
+    ------
+    MissingPrice, MissingCollateralRate
+    """
+    reader = _Reader(market)
+    books = _books(portfolio, reader, _balances(portfolio.collateral, reader))
+    results = [_underlying(books[u], portfolio, market) for u in sorted(books)]
+    return _exposures(books, results, _terms(books, portfolio, market), reader)
 
 
 def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
@@ -131,16 +157,24 @@ class _Reader:
 
     def slice(self, underlying: int, expiry: int) -> scenarios.SliceRisk:
         """Return the slice of an expiry ahead."""
-        slice_ = self._seen(self.data.slice(underlying, expiry))
-        p = self.data.underlying_parameters(underlying)
+        return self._risk(self._seen(self.data.slice(underlying, expiry)), self.scenarios)
+
+    def _risk(self, slice_: Slice, moves: tuple[Scenario, ...]) -> scenarios.SliceRisk:
+        p = self.data.underlying_parameters(slice_.underlying)
         return scenarios.slice_risk(
             slice_.forward,
             slice_.discount,
             slice_.svi,
-            expiry - self.market.now,
+            slice_.expiry - self.market.now,
             (p.vol_range, p.vol_floor, self.market.global_parameters),
-            self.scenarios,
+            moves,
         )
+
+    def nodes(self, underlying: int, expiry: int) -> scenarios.SliceRisk:
+        """Return the slice of an expiry that was read, on the nodes of predictive margin."""
+        if expiry <= self.market.now:
+            return scenarios.expired_slice(self.data.spot(underlying).index, shortfall.NODES)
+        return self._risk(self.data.slice(underlying, expiry), shortfall.NODES)
 
     def collateral(self, asset: int) -> Collateral:
         return self._seen(self.data.collateral_rate(asset))
@@ -160,11 +194,15 @@ class _Balance(NamedTuple):
 
 @dataclass
 class _Book:
-    """Everything of one underlying: prices, things in the scenarios, and worth of positions."""
+    """Everything of one underlying: prices, things in the scenarios, and worth of positions.
+
+    `options` are those among the things, with their instruments.
+    """
 
     spot: Spot
     grid: scenarios.Grid
     things: list[scenarios.Thing] = field(default_factory=list)
+    options: list[tuple[scenarios.Thing, int]] = field(default_factory=list)
     value: int = 0
     short_size: int = 0
     expiries: set[int] = field(default_factory=set)
@@ -183,6 +221,7 @@ class _Requirement(NamedTuple):
     net_initial: int
     isolated_maintenance: int
     isolated_initial: int
+    net_charges: int
 
 
 # ------------------------------------------------------------------------------------- collateral
@@ -253,6 +292,7 @@ def _add_position(book: _Book, slot: int, reader: _Reader) -> None:
         strike = instruments.strike(instrument)
         book.value += scenarios.option_value(thing, size, strike, slice_)
         book.short_size += max(0, -size)
+        book.options.append((thing, instrument))
     else:
         price = slice_.forward if expiry else book.spot.mark
         thing = scenarios.linear(mul_down(size, price), bucket)
@@ -281,9 +321,7 @@ def _underlying(book: _Book, portfolio: Portfolio, market: Market) -> _Underlyin
         return charges.scan_range(loss, spot.scan_range, spot.initial_scan_range, factor)
 
     def open_interest(loss: int) -> int:
-        held = _open_interest(portfolio, spot.underlying)
-        oi_range = p.oi_lower, p.oi_upper
-        return charges.open_interest(loss, held, oi_range, p.max_oi_multiplier, factor)
+        return _open_interest_charge(spot, loss, portfolio, factor)
 
     public = UnderlyingBreakdown(
         underlying=spot.underlying,
@@ -305,6 +343,12 @@ def _underlying(book: _Book, portfolio: Portfolio, market: Market) -> _Underlyin
         isolated_open_interest_charge=open_interest(scan.isolated_loss),
     )
     return _Underlying(public, scan.error, p.group)
+
+
+def _open_interest_charge(spot: Spot, loss: int, portfolio: Portfolio, factor: int) -> int:
+    p, held = spot.parameters, _open_interest(portfolio, spot.underlying)
+    oi_range = p.oi_lower, p.oi_upper
+    return charges.open_interest(loss, held, oi_range, p.max_oi_multiplier, factor)
 
 
 def _open_interest(portfolio: Portfolio, underlying: int) -> int:
@@ -349,12 +393,14 @@ def _requirement(
         mul_up(initial, scan_risk) + net + initial_only,
         mul_up(maintenance, isolated_risk) + isolated,
         mul_up(initial, isolated_risk) + isolated + isolated_initial_only,
+        net,
     )
 
 
 def _assessment(
     portfolio: Portfolio,
     requirement: _Requirement,
+    predictive: PredictiveBreakdown,
     balances: list[_Balance],
     derivatives: int,
     reader: _Reader,
@@ -370,6 +416,8 @@ def _assessment(
     if portfolio.margin_mode != MarginMode.ISOLATED:
         maintenance = min(requirement.net_maintenance, maintenance)
         initial = min(requirement.net_initial, initial)
+    if portfolio.margin_mode == MarginMode.PREDICTIVE and predictive.applies:
+        maintenance, initial = predictive.maintenance_margin, predictive.initial_margin
     return Assessment(
         equity=portfolio.cash + sum(b.value for b in balances) + derivatives,
         initial_equity=collateral_equity + counted,
@@ -378,3 +426,99 @@ def _assessment(
         initial_margin=initial,
         oldest_timestamp=reader.oldest,
     )
+
+
+# ------------------------------------------------------------------------------- predictive margin
+
+
+def _predictive(
+    books: dict[int, _Book],
+    results: list[_Underlying],
+    net_charges: int,
+    portfolio: Portfolio,
+    reader: _Reader,
+) -> PredictiveBreakdown:
+    """Predictive margin with its parts."""
+    market, p = reader.market, reader.market.global_parameters
+    terms = _terms(books, portfolio, market)
+    exposed = _exposures(books, results, terms, reader)
+    if not exposed:
+        return PredictiveBreakdown()
+    shortfall_, parametric = predictive_model.measure(market.prediction, exposed)
+    tails = [_in_tails(result, reader.scenarios) for result in results]
+    tail_risk = sum(_group_risk(tails, market))
+    losses = [tail.public.worst_loss for tail in tails]
+    pairs = zip(terms.initial_deviations, terms.deviations, strict=True)
+    growths = [div_up(initial, deviation) - WAD for initial, deviation in pairs]
+    deviation_charge = sum(
+        mul_up(mul_up(p.initial_factor, growth), loss)
+        for growth, loss in zip(growths, losses, strict=True)
+    )
+    open_interest = sum(
+        _open_interest_charge(books[tail.public.underlying].spot, loss, portfolio, p.initial_factor)
+        for tail, loss in zip(tails, losses, strict=True)
+    )
+    maintenance = max(shortfall_, mul_up(terms.floor_weight, tail_risk))
+    initial = max(maintenance, mul_up(terms.parametric_weight, parametric))
+    return PredictiveBreakdown(
+        applies=True,
+        shortfall=shortfall_,
+        tail_risk=tail_risk,
+        parametric=parametric,
+        deviation_charge=deviation_charge,
+        open_interest_charge=open_interest,
+        maintenance_margin=mul_up(p.maintenance_factor, maintenance) + net_charges,
+        initial_margin=mul_up(p.initial_factor, initial)
+        + net_charges
+        + deviation_charge
+        + open_interest,
+    )
+
+
+def _terms(books: dict[int, _Book], portfolio: Portfolio, market: Market) -> PredictiveTerms:
+    """Terms of predictive margin; without deviations if the model cannot speak."""
+    if market.prediction is None or len(portfolio.positions) > MAX_PREDICTIVE_POSITIONS:
+        return PredictiveTerms(0, 0)
+    return predictive_model.terms(market.prediction, books)
+
+
+def _exposures(
+    books: dict[int, _Book], results: list[_Underlying], terms: PredictiveTerms, reader: _Reader
+) -> tuple[Exposure, ...]:
+    """Profiles of all underlyings, or none."""
+    if not terms.deviations:
+        return ()
+    pairs = zip(results, terms.deviations, strict=True)
+    return tuple(
+        _exposure(books[result.public.underlying], result.public.delta, deviation, reader)
+        for result, deviation in pairs
+    )
+
+
+def _exposure(book: _Book, delta: int, deviation: int, reader: _Reader) -> Exposure:
+    underlying = book.spot.underlying
+    options = []
+    for thing, instrument in book.options:
+        expiry, strike = instruments.expiry(instrument), instruments.strike(instrument)
+        slice_ = reader.nodes(underlying, expiry)
+        options.append(profile.Option(expiry, strike, thing.notional, thing.is_put, slice_))
+    return profile.exposure(
+        underlying,
+        deviation,
+        delta,
+        sum(thing.notional for thing in book.things if thing.row is None),
+        options,
+        max((book.grid.moves[j] for j in _tails(reader.scenarios)), default=0),
+    )
+
+
+def _tails(moves: tuple[Scenario, ...]) -> list[int]:
+    """Scenarios of at least one scan range."""
+    return [j for j, scenario in enumerate(moves) if abs(scenario.price_ppm) >= PPM]
+
+
+def _in_tails(result: _Underlying, moves: tuple[Scenario, ...]) -> _Underlying:
+    """Return a result over the tail scenarios alone."""
+    netted = tuple(result.public.netted[j] for j in _tails(moves))
+    worst = max([0] + [-pnl for pnl in netted]) + result.error
+    return result._replace(public=result.public._replace(netted=netted, worst_loss=worst))

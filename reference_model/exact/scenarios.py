@@ -61,12 +61,22 @@ class SliceRisk(NamedTuple):
 
 
 class OptionRow(NamedTuple):
-    """A call on one unit of ``D·F`` in the scenarios, X64: K/F, c_0, Φ_0 and every c_j − c_0."""
+    """A call on one unit of ``D·F`` in the scenarios, X64.
+
+    Attributes
+    ----------
+    strike_ratio, value, delta : int
+        K/F, c_0 and Φ_0.
+    changes, deltas, deviations : tuple of int
+        c_j − c_0, Φ(d1)_j and s_y of every scenario.
+    """
 
     strike_ratio: int
     value: int
     delta: int
     changes: tuple[int, ...]
+    deltas: tuple[int, ...]
+    deviations: tuple[int, ...]
 
 
 class Thing(NamedTuple):
@@ -174,12 +184,14 @@ def option_row(slice_: SliceRisk, grid_: Grid, strike: int) -> OptionRow:
     if slice_.svi is not None:
         deviation = min(total_deviation(slice_.svi, -log), MAX_DEVIATION)
     value, delta = unit_call(ratio, log, deviation)
-    changes = []
+    changes, deltas, deviations = [], [], []
     for move, log_move, vol_move in zip(grid_.moves, grid_.logs, slice_.vol_moves, strict=True):
         shocked = max(slice_.deviation_floor, deviation * vol_move // ONE)
-        moved, _ = unit_call(ratio, log, min(shocked, MAX_DEVIATION), move, log_move)
+        deviations.append(min(shocked, MAX_DEVIATION))
+        moved, moved_delta = unit_call(ratio, log, deviations[-1], move, log_move)
         changes.append(moved - value)
-    return OptionRow(ratio, value, delta, tuple(changes))
+        deltas.append(moved_delta)
+    return OptionRow(ratio, value, delta, tuple(changes), tuple(deltas), tuple(deviations))
 
 
 def option(slot_size: int, instrument: int, slice_: SliceRisk, grid_: Grid, bucket: int) -> Thing:

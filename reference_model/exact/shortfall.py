@@ -22,7 +22,7 @@ Y_PPM = (-750_000, 0, 750_000, 2_250_000)
 NODES = tuple(Scenario(z, y, PPM) for y in Y_PPM for z in Z_PPM)
 VOL_INTERVALS = len(Y_PPM) - 1
 ROWS = (len(Z_PPM) - 1) * VOL_INTERVALS * 2
-LANE_BITS = 62
+LANE_BITS = 61
 UNITS = 1_024
 FIELD = 2**10 - 1
 ROW_BIT, A_BIT, B_BIT = 5, 90, 175
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a book earns in a triangle: at its corner, and more at either end of its legs."""
+    """What a book earns at the corner of a triangle, in units, and more per 1024th of each leg."""
 
     corner: int
     along_z: int
@@ -82,24 +82,39 @@ def moves(deviation: int) -> list[int]:
     return [max(ONE + z * deviation * ONE // 10**24, LEAST_MOVE) for z in Z_PPM]
 
 
-def rows(exposure: Exposure) -> list[Row]:
-    """Lower bound of what a book earns, by triangle; USD, WAD."""
-    count = len(Z_PPM)
-    classes = len(exposure.pnl) // count
+def charges(exposure: Exposure) -> list[int]:
+    """What interpolation may overstate, by cell, vol intervals within intervals; USD, WAD."""
+    at, classes = moves(exposure.deviation), len(exposure.pnl) // len(Z_PPM)
     gaps = [_gaps(exposure, c) for c in range(classes)]
-    at = moves(exposure.deviation)
     found = []
-    for k in range(count - 1):
-        for v in range(VOL_INTERVALS):
-            near, far = (v, v + 1) if classes > 1 else (0, 0)
-            a00, a01 = exposure.pnl[near * count + k : near * count + k + 2]
-            a10, a11 = exposure.pnl[far * count + k : far * count + k + 2]
-            twist = a11 - a10 - a01 + a00
-            bend = divide_up(exposure.vol_errors[v] * max(at[k], at[k + 1]), ONE)
-            charge = max(gaps[near][k], gaps[far][k]) + bend + divide_up(max(0, -twist), 4)
-            found.append(Row(a00 - charge, a01 - a00, a10 - a00))
-            found.append(Row(a11 - charge, a10 - a11, a01 - a11))
+    for k in range(len(Z_PPM) - 1):
+        for v, vol_error in enumerate(exposure.vol_errors):
+            near, far = _classes(v, classes)
+            bend = divide_up(vol_error * max(at[k], at[k + 1]), ONE)
+            found.append(max(gaps[near][k], gaps[far][k]) + bend)
     return found
+
+
+def rows(exposure: Exposure, exponent: int) -> list[Row]:
+    """Lower bound of what a book earns, by triangle, every node floored to ``2^exponent`` wei."""
+    count = len(Z_PPM)
+    classes, nodes = len(exposure.pnl) // count, [pnl >> exponent for pnl in exposure.pnl]
+    found = []
+    for cell, charge in enumerate(charges(exposure)):
+        k, v = divmod(cell, VOL_INTERVALS)
+        near, far = _classes(v, classes)
+        a00, a01 = nodes[near * count + k : near * count + k + 2]
+        a10, a11 = nodes[far * count + k : far * count + k + 2]
+        twist = a11 - a10 - a01 + a00
+        off = divide_up(UNITS * charge, 2**exponent) + UNITS // 4 * max(0, -twist)
+        found.append(Row(UNITS * a00 - off, a01 - a00, a10 - a00))
+        found.append(Row(UNITS * a11 - off, a10 - a11, a01 - a11))
+    return found
+
+
+def _classes(vol_interval: int, classes: int) -> tuple[int, int]:
+    """Vol classes at both ends of an interval; without options there is one."""
+    return (vol_interval, vol_interval + 1) if classes > 1 else (0, 0)
 
 
 def _gaps(exposure: Exposure, vol_class: int) -> list[int]:
@@ -124,15 +139,13 @@ def losses(exposures: Sequence[Exposure], places: Sequence[int], words: tuple[in
     words : tuple of int
         One per date.
     """
-    profiles = [rows(exposure) for exposure in exposures]
-    lanes = (abs(lane) for profile in profiles for row in profile for lane in row)
-    exponent = max(0, max(lanes, default=0).bit_length() - LANE_BITS)
-    scaled = [
-        [Row(UNITS * c0 >> exponent, cz >> exponent, cy >> exponent) for c0, cz, cy in profile]
-        for profile in profiles
-    ]
+    nodes = (abs(pnl) for exposure in exposures for pnl in exposure.pnl)
+    cells = (charge for exposure in exposures for charge in charges(exposure))
+    greatest = max((*nodes, *cells), default=0)
+    exponent = max(0, greatest.bit_length() - LANE_BITS)
     earned = [0] * len(words)
-    for profile, p in zip(scaled, places, strict=True):
+    for exposure, p in zip(exposures, places, strict=True):
+        profile = rows(exposure, exponent)
         for i, (row, a, b) in enumerate(column(words, p)):
             c0, cz, cy = profile[row]
             earned[i] += c0 + cz * a + cy * b

@@ -11,7 +11,12 @@ from eth_utils import keccak
 
 from oracle_mock.market import Ids, Snapshot, to_wad
 from reference_model.types import Assessment as ModelAssessment
-from reference_model.types import Breakdown, Portfolio, UnderlyingBreakdown
+from reference_model.types import (
+    Breakdown,
+    Portfolio,
+    PredictiveBreakdown,
+    UnderlyingBreakdown,
+)
 from scripts._deployment import Deployment
 from scripts._orders import OrderDesk, account_of
 from scripts.demonstration.books import Book, Leg
@@ -148,7 +153,10 @@ def call(contract: ContractInstance, name: str, *arguments: Any) -> tuple:
 
 def to_breakdown(row: tuple) -> Breakdown:
     """Give a decoded struct the names of the model's."""
-    *head, underlyings = row
+    assessment, *totals, predictive, underlyings = row
     return Breakdown(
-        ModelAssessment(*head[0]), *head[1:], tuple(UnderlyingBreakdown(*u) for u in underlyings)
+        ModelAssessment(*assessment),
+        *totals,
+        PredictiveBreakdown(*predictive),
+        tuple(UnderlyingBreakdown(*u) for u in underlyings),
     )

@@ -13,6 +13,7 @@ from reference_model.exact.events import Event
 from reference_model.exact.governed import GovernedParameters
 from reference_model.exact.oracle_hub import FeedParameters, FeedSource, OracleHub
 from reference_model.exact.outage_clock import OutageClock, UptimeFeed, UptimeRound
+from reference_model.exact.predictive_model import PredictiveModel
 from reference_model.exact.volatility_estimator import VolatilityEstimator
 from reference_model.types import (
     DAY,
@@ -20,6 +21,7 @@ from reference_model.types import (
     WAD,
     CollateralParameters,
     GlobalParameters,
+    PredictiveParameters,
     Scenario,
     UnderlyingParameters,
 )
@@ -104,7 +106,8 @@ class World:
         self.clock = OutageClock()
         self.hub = OracleHub(self.clock)
         self.parameters = GovernedParameters(self.clock, GLOBAL, SCENARIOS)
-        self.estimator = VolatilityEstimator(lambda u: self.hub.spot(self.now, u))
+        self.estimator = VolatilityEstimator(lambda u: self.hub.spot(self.now, u), self._rates)
+        self.predictive = PredictiveModel(self.parameters, self.estimator)
         self.token = COLLATERAL.token
 
     def puppets_of(self, feed: int) -> list[Puppet]:
@@ -194,8 +197,19 @@ class World:
         for underlying, deviation in moves:
             self.parameters.move_scan_range(self.now, underlying, deviation)
 
+    def _rates(self) -> tuple[int, int]:
+        p = self.parameters.global_parameters(self.now)
+        return p.rise_rate, p.fall_rate
+
     def _add_underlying(self, underlying: int, volatility: int) -> None:
-        self.estimator.add_underlying(underlying, volatility)
+        active = self.clock.active_time(self.now)
+        self.estimator.add_underlying(underlying, volatility, active)
+
+    def _publish(self, words: tuple[int, ...], leaving: int, places: int) -> None:
+        self.predictive.publish(self.now, words, leaving, places)
+
+    def _set_predictive_parameters(self, parameters: PredictiveParameters) -> None:
+        self.predictive.set_parameters(self.now, parameters)
 
     def _set_estimator(self, parameters: Any) -> None:
         self.estimator.set_estimator(parameters)

@@ -7,7 +7,13 @@ import pytest
 
 from reference_model import cases
 from reference_model.ideal import margin, market, scenarios, tolerance
-from reference_model.types import WAD, Assessment, Breakdown, UnderlyingBreakdown
+from reference_model.types import (
+    WAD,
+    Assessment,
+    Breakdown,
+    PredictiveBreakdown,
+    UnderlyingBreakdown,
+)
 
 SEEDS = range(60)
 
@@ -96,6 +102,7 @@ def rounded(result, market_integers, portfolios):
             int(result.health[account]),
             **totals,
             group_risk=tuple(wad(each) for each in result.group_risk[account]),
+            predictive=PredictiveBreakdown(),
             underlyings=tuple(underlyings),
         )
 
