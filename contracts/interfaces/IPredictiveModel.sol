@@ -58,7 +58,7 @@ interface IPredictiveModel {
 
     /// @notice What the risk model needs to make the profiles of a book.
     /// @param underlyings Bit u is set if the book is exposed to underlying u.
-    /// @return terms Without deviations if the model cannot speak for one of them.
+    /// @return terms Weights, deviations, and which underlyings are not covered.
     function terms(uint256 underlyings) external view returns (PredictiveTerms memory terms);
 
     /// @notice Expected shortfall and parametric margin of a book.

@@ -10,15 +10,19 @@ pragma solidity 0.8.37;
 /// @param deviation Standard deviation of the price over the horizon, fraction.
 /// @param delta Net dollar delta, USD, signed.
 /// @param slack Bound on the error of everything below, USD.
+/// @param scenarioLoss Worst netted loss over all scenarios of governance, if a list in force does
+/// not cover the underlying; else 0.
 /// @param volErrors Per vol interval, what options may lose between two classes beyond the
 /// interpolation, USD per unit of move.
-/// @param pnl Net profit and loss at every node, USD; 44 values, or 11 without options.
+/// @param pnl Net profit and loss at every node, USD; 44 values, 11 without options, none if
+/// no list covers the underlying.
 /// @param slopes Slope in the move, at every node, of what is convex in it, USD.
 struct Exposure {
     uint8 underlying;
     uint256 deviation;
     int256 delta;
     uint256 slack;
+    uint256 scenarioLoss;
     uint256[3] volErrors;
     int256[] pnl;
     int256[] slopes;
@@ -43,11 +47,14 @@ struct PredictiveParameters {
 /// @notice What the risk model needs to make a profile.
 /// @param floorWeight As in `PredictiveParameters`.
 /// @param parametricWeight As in `PredictiveParameters`.
-/// @param deviations Of the horizon, for maintenance; one per underlying asked for, ascending by id.
+/// @param uncovered Bit u is set if a list in force does not cover underlying u.
+/// @param deviations Of the horizon, for maintenance; one per underlying asked for, ascending by id;
+/// 0 if no list covers it.
 /// @param initialDeviations The same for initial margin, at least as great.
 struct PredictiveTerms {
     uint256 floorWeight;
     uint256 parametricWeight;
+    uint256 uncovered;
     uint256[] deviations;
     uint256[] initialDeviations;
 }
@@ -71,7 +78,7 @@ struct Publication {
 }
 
 /// @notice Predictive margin of an account with its parts, whatever mode the account is in.
-/// @param applies Whether the model can speak for the account; the rest is 0 if not.
+/// @param applies Whether the account has few enough positions, and any; the rest is 0 if not.
 /// @param shortfall Expected shortfall, ES.
 /// @param tailRisk Risk over the tail scenarios, R_tail.
 /// @param parametric Parametric margin, P.
