@@ -22,6 +22,9 @@ contract Governance is AccessManager {
     /// @notice Moves scan ranges; meant for the `VolatilityEstimator` alone.
     uint64 public constant ESTIMATOR = 5;
 
+    /// @notice Publishes the joint moves that predictive margin looks back on.
+    uint64 public constant PUBLISHER = 6;
+
     /// @param admin Grants and revokes the roles.
     constructor(address admin) AccessManager(admin) {}
 }

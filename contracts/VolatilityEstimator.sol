@@ -7,9 +7,11 @@ import {Parameters} from "./Parameters.sol";
 import {IMarketData} from "./interfaces/IMarketData.sol";
 import {IVolatilityEstimator} from "./interfaces/IVolatilityEstimator.sol";
 import {Ranges} from "./margin/Ranges.sol";
+import {ScanRange} from "./margin/ScanRange.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {Transcendental} from "./math/Transcendental.sol";
 import {Ewma} from "./oracle/Ewma.sol";
+import {GlobalParameters} from "./types/Types.sol";
 
 /// @title Estimator of volatilities that scan ranges follow (specification, Market data, section 7)
 /// @notice Weight and return are of the same span of active time, so that whoever chooses when to
@@ -29,6 +31,13 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         uint40 activeAt;
     }
 
+    /// @dev Standard deviation of a day on its way: a variance below 2^23 makes one below 2^68, WAD.
+    struct Deviation {
+        uint72 deviation;
+        uint72 target;
+        uint40 movedAt;
+    }
+
     struct Settings {
         uint32 intervalSeconds;
         uint32 decaySeconds;
@@ -46,6 +55,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
     /// @dev One more than the place in the basket; 0 for none.
     mapping(uint8 underlying => uint256) private _places;
     int64[PAIRS] private _covariances;
+    mapping(uint8 underlying => Deviation) private _deviations;
 
     /// @param authority The `AccessManager`.
     /// @param parameters Owns the clock and the scan ranges.
@@ -65,7 +75,11 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         if (place == MAX_UNDERLYINGS) revert BasketFull(MAX_UNDERLYINGS);
         _basket.push(underlying);
         _places[underlying] = place + 1;
-        _covariances[_index(place, place)] = Ewma.varianceOf(annualVolatility);
+        int64 first = Ewma.varianceOf(annualVolatility);
+        _covariances[_index(place, place)] = first;
+        uint72 deviation = uint72(Ewma.dailyDeviation(first));
+        _deviations[underlying] =
+            Deviation(deviation, deviation, uint40(PARAMETERS.activeTime()));
         emit UnderlyingAdded(underlying, annualVolatility);
     }
 
@@ -116,9 +130,13 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         }
         _covariances = c;
         emit Sampled(time, c);
+        GlobalParameters memory rates = PARAMETERS.globalParameters();
         for (uint256 i; i < underlyings.length; ++i) {
             if (spans[i] == 0) continue;
-            PARAMETERS.moveScanRange(underlyings[i], Ewma.dailyDeviation(c[_index(i, i)]));
+            uint256 target = Ewma.dailyDeviation(c[_index(i, i)]);
+            (uint256 moved,) = _moved(underlyings[i], time, rates);
+            _deviations[underlyings[i]] = Deviation(uint72(moved), uint72(target), uint40(time));
+            PARAMETERS.moveScanRange(underlyings[i], target);
         }
     }
 
@@ -136,6 +154,22 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
     function correlation(uint8 u, uint8 v) external view returns (int256) {
         (uint256 i, uint256 j) = (_placeOf(u), _placeOf(v));
         return Ewma.correlation(_covariance(i, j), _covariance(i, i), _covariance(j, j));
+    }
+
+    /// @inheritdoc IVolatilityEstimator
+    function deviations(uint8[] calldata underlyings)
+        external
+        view
+        returns (uint256[] memory current, uint256[] memory initial)
+    {
+        uint256 count = underlyings.length;
+        (current, initial) = (new uint256[](count), new uint256[](count));
+        uint256 time = PARAMETERS.activeTime();
+        GlobalParameters memory rates = PARAMETERS.globalParameters();
+        for (uint256 i; i < count; ++i) {
+            _placeOf(underlyings[i]);
+            (current[i], initial[i]) = _moved(underlyings[i], time, rates);
+        }
     }
 
     /// @inheritdoc IVolatilityEstimator
@@ -174,6 +208,24 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
                 span
             );
         }
+    }
+
+    /// @return current Where the moving deviation has got to.
+    /// @return initial What initial margin is to be scaled to, at least as much.
+    function _moved(uint8 underlying, uint256 time, GlobalParameters memory rates)
+        private
+        view
+        returns (uint256 current, uint256 initial)
+    {
+        Deviation memory d = _deviations[underlying];
+        current = ScanRange.moved(
+            d.deviation,
+            d.target,
+            time > d.movedAt ? time - d.movedAt : 0,
+            rates.riseRate,
+            rates.fallRate
+        );
+        initial = FixedPoint.max(current, d.target);
     }
 
     /// @return price Zero if there never was one, or it is too old or disputed. Any other failure

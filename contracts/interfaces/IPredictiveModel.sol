@@ -46,6 +46,13 @@ interface IPredictiveModel {
     /// @notice A vector has a row or a place in it that does not exist, or a bit outside its fields.
     error InvalidVector(uint256 index, uint256 word);
 
+    /// @notice The vectors in force say nothing of the underlying.
+    error NotCovered(uint8 underlying);
+
+    /// @notice An exposure whose deviation is above one or whose arrays are not of one length, 11 or
+    /// 44; or whose underlying is not above that of the one before.
+    error InvalidExposure(uint256 index);
+
     /// @notice Publishes vectors; the publisher's.
     /// @param words New dates, ascending by time, one word each (specification, Predictive margin, 2).
     /// @param leaving Number of oldest dates that leave.

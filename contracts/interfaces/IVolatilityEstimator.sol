@@ -78,6 +78,16 @@ interface IVolatilityEstimator {
     /// @return WAD in [-1, 1], rounded towards zero.
     function correlation(uint8 u, uint8 v) external view returns (int256);
 
+    /// @notice Standard deviations of a day that predictive margin is scaled to: they follow the
+    /// estimate as scan ranges do, up at `riseRate` and down at `fallRate`.
+    /// @param underlyings Underlyings of the basket.
+    /// @return current For maintenance margin, fraction, WAD; one per underlying asked for.
+    /// @return initial For initial margin: at least the estimate itself.
+    function deviations(uint8[] calldata underlyings)
+        external
+        view
+        returns (uint256[] memory current, uint256[] memory initial);
+
     /// @notice Underlyings of the basket.
     /// @return In the order in which they joined.
     function basket() external view returns (uint8[] memory);

@@ -28,8 +28,8 @@ library ScanRange {
 
     /// @notice Where a range has got to on its way to its target; rounded against the move up,
     /// against the account on the way down.
-    /// @param range Where it was, below 2^64.
-    /// @param goal Its target, below 2^64.
+    /// @param range Where it was, below 2^72.
+    /// @param goal Its target, below 2^72.
     /// @param elapsedSeconds Active time since.
     function moved(
         uint256 range,

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {LibBit} from "solady/src/utils/LibBit.sol";
+
+import {FixedPoint} from "../math/FixedPoint.sol";
+import {Ewma} from "../oracle/Ewma.sol";
+import {Exposure} from "../types/Predictive.sol";
+
+/// @title Linear risk at the worst correlations of a box, and what options add to it
+/// @notice Specification, Predictive margin, section 6.
+/// @dev Ranges: the risk model's amounts are below 2^140 and its deviations at most 1e18. Linear
+/// risks are brought below 2^90, so that a product of two and 1e18 is below 2^240, and the sum of 64
+/// such below 2^246.
+library Parametric {
+    uint256 private constant WAD = 1e18;
+    int256 private constant SIGNED_WAD = 1e18;
+    uint256 private constant ROOT_BITS = 90;
+    uint256 private constant DEVIATIONS = 3;
+
+    /// @notice Parametric margin, USD, rounded up.
+    /// @param places Of the exposures' underlyings in the basket.
+    /// @param covariances Of the basket (`IVolatilityEstimator.covariances`); not read for one.
+    /// @param width Of the box of correlations.
+    /// @param singleAssetFloor Share of the largest underlying's linear risk.
+    function margin(
+        Exposure[] calldata exposures,
+        uint256[] memory places,
+        int64[36] memory covariances,
+        uint256 width,
+        uint256 singleAssetFloor
+    ) internal pure returns (uint256 result) {
+        uint256 count = exposures.length;
+        int256[] memory risks = new int256[](count);
+        uint256 greatest;
+        for (uint256 i; i < count; ++i) {
+            Exposure calldata exposure = exposures[i];
+            uint256 amount = FixedPoint.abs(exposure.delta) + exposure.slack;
+            amount = FixedPoint.mulUp(amount, exposure.deviation);
+            risks[i] = exposure.delta < 0 ? -int256(amount) : int256(amount);
+            greatest = FixedPoint.max(greatest, amount);
+            result += exposure.slack + _beyondDelta(exposure);
+        }
+        if (greatest == 0) return result;
+        uint256 bits = LibBit.fls(greatest) + 1;
+        uint256 shift = bits > ROOT_BITS ? bits - ROOT_BITS : 0;
+        // Away from zero.
+        for (uint256 i; i < count; ++i) {
+            risks[i] = risks[i] < 0 ? risks[i] >> shift : -(-risks[i] >> shift);
+        }
+        greatest = (greatest + (1 << shift) - 1) >> shift;
+        uint256 root = _root(risks, places, covariances, int256(width));
+        uint256 floor = FixedPoint.mulUp(singleAssetFloor, greatest);
+        result += DEVIATIONS * FixedPoint.max(root, floor) << shift;
+    }
+
+    /// @dev Square root of the greatest variance in the box. A sum of risks at a matrix of
+    /// correlations is not negative but for the rounding of the estimates.
+    function _root(
+        int256[] memory risks,
+        uint256[] memory places,
+        int64[36] memory covariances,
+        int256 width
+    ) private pure returns (uint256) {
+        // Ranges are with the title.
+        unchecked {
+            int256 total;
+            for (uint256 j; j < risks.length; ++j) {
+                int256 inner;
+                for (uint256 i; i < j; ++i) {
+                    int256 product = risks[i] * risks[j];
+                    int256 correlation = _correlation(covariances, places[i], places[j]);
+                    if (risks[i] < 0 != risks[j] < 0) correlation = -correlation;
+                    int256 worst =
+                        width + _mulUp(SIGNED_WAD - width, correlation);
+                    inner += (product < 0 ? -product : product) * worst;
+                }
+                total += 2 * inner + risks[j] * risks[j] * SIGNED_WAD;
+            }
+            if (total <= 0) return 0;
+            return FixedPoint.sqrtUp((uint256(total) + WAD - 1) / WAD);
+        }
+    }
+
+    /// @dev `VolatilityEstimator.correlation` of two places.
+    function _correlation(int64[36] memory covariances, uint256 i, uint256 j)
+        private
+        pure
+        returns (int256)
+    {
+        if (i > j) (i, j) = (j, i);
+        return Ewma.correlation(
+            covariances[_index(i, j)], covariances[_index(i, i)], covariances[_index(j, j)]
+        );
+    }
+
+    /// @dev Row i of the triangle begins after i rows of 8, 7, … values and holds j >= i.
+    function _index(uint256 i, uint256 j) private pure returns (uint256) {
+        unchecked {
+            return i * (15 - i) / 2 + j;
+        }
+    }
+
+    /// @dev ceil(a * b / 1e18), a and b within ±1e18.
+    function _mulUp(int256 a, int256 b) private pure returns (int256) {
+        // Division truncates, which is up for a negative product.
+        unchecked {
+            int256 product = a * b;
+            return (product > 0 ? product + SIGNED_WAD - 1 : product) / SIGNED_WAD;
+        }
+    }
+
+    /// @dev Most that an exposure loses beyond its delta on the nodes up to three deviations and in
+    /// the vol classes up to 0.75: nodes 3 to 7 of the first three classes.
+    function _beyondDelta(Exposure calldata exposure) private pure returns (uint256 worst) {
+        int256[] calldata pnl = exposure.pnl;
+        uint256 deviation = exposure.deviation;
+        int256 delta = exposure.delta;
+        // Reads nodes of `pnl`, of which there are 11 or 44. A move is within ±3 (X64), a product
+        // with delta below 2^206.
+        assembly ("memory-safe") {
+            function greater(x, y) -> z {
+                z := xor(x, mul(xor(x, y), sgt(y, x)))
+            }
+            function lost(node, linear, classes) -> most {
+                most := sub(linear, calldataload(node))
+                if classes {
+                    most := greater(most, sub(linear, calldataload(add(node, 0x160))))
+                    most := greater(most, sub(linear, calldataload(add(node, 0x2c0))))
+                }
+            }
+            let classes := gt(pnl.length, 11)
+            let node := add(pnl.offset, 0x60)
+            let x := mul(shl(64, deviation), 3)
+            let rise := div(x, 2000000000000000000)
+            let fall := div(add(x, 1999999999999999999), 2000000000000000000)
+            let rise2 := div(x, 1000000000000000000)
+            let fall2 := div(add(x, 999999999999999999), 1000000000000000000)
+            // No fall beyond ONE - floor(ONE / 100).
+            let limit := sub(shl(64, 1), div(shl(64, 1), 100))
+            fall := xor(fall, mul(xor(fall, limit), gt(fall, limit)))
+            fall2 := xor(fall2, mul(xor(fall2, limit), gt(fall2, limit)))
+            worst := lost(node, sar(64, mul(delta, sub(0, fall2))), classes)
+            worst := greater(
+                worst, lost(add(node, 0x20), sar(64, mul(delta, sub(0, fall))), classes)
+            )
+            worst := greater(worst, lost(add(node, 0x40), 0, classes))
+            worst := greater(worst, lost(add(node, 0x60), sar(64, mul(delta, rise)), classes))
+            worst := greater(worst, lost(add(node, 0x80), sar(64, mul(delta, rise2)), classes))
+            worst := mul(worst, sgt(worst, 0))
+        }
+    }
+}
