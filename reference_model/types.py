@@ -156,11 +156,13 @@ class Exposure(NamedTuple):
         Net dollar delta, signed.
     slack : int
         Bound on the error of everything below.
+    scenario_loss : int
+        Worst netted loss over all scenarios if a list in force does not cover the underlying, or 0.
     vol_errors : tuple of int
         Per vol interval, what options may lose between two classes beyond the interpolation; per
         unit of move.
     pnl : tuple of int
-        Net profit and loss at every node; 44, or 11 without options.
+        Net profit and loss at every node; 44, 11 without options, none if no list covers it.
     slopes : tuple of int
         Slope in the move, at every node, of what is convex in it.
     """
@@ -169,6 +171,7 @@ class Exposure(NamedTuple):
     deviation: int
     delta: int
     slack: int
+    scenario_loss: int
     vol_errors: tuple[int, int, int]
     pnl: tuple[int, ...]
     slopes: tuple[int, ...]
@@ -186,12 +189,21 @@ class PredictiveParameters(NamedTuple):
 
 
 class PredictiveTerms(NamedTuple):
-    """What the risk model needs to make profiles; no deviations if the model cannot speak."""
+    """What the risk model needs to make profiles, underlyings ascending.
+
+    Attributes
+    ----------
+    uncovered : int
+        Bit u is set if a list in force does not cover underlying u.
+    deviations, initial_deviations : tuple of int
+        0 where no list covers the underlying.
+    """
 
     floor_weight: int
     parametric_weight: int
-    deviations: tuple[int, ...] = ()
-    initial_deviations: tuple[int, ...] = ()
+    uncovered: int
+    deviations: tuple[int, ...]
+    initial_deviations: tuple[int, ...]
 
 
 class Publication(NamedTuple):
@@ -370,10 +382,10 @@ class Prediction(NamedTuple):
         Active time, seconds.
     """
 
-    parameters: PredictiveParameters
-    basket: tuple[int, ...]
-    deviations: tuple[tuple[int, int], ...]
-    correlations: tuple[tuple[int, ...], ...]
+    parameters: PredictiveParameters = PredictiveParameters()
+    basket: tuple[int, ...] = ()
+    deviations: tuple[tuple[int, int], ...] = ()
+    correlations: tuple[tuple[int, ...], ...] = ()
     publication: Publication = Publication()
     words: tuple[int, ...] = ()
     active: int = 0
@@ -390,8 +402,8 @@ class Market(NamedTuple):
         Weight of each scenario at the start of the ramp, Ppm; empty if there is none.
     progress : int
         Share of the ramp that has passed.
-    prediction : Prediction or None
-        None if no vectors were ever published.
+    prediction : Prediction
+        Without vectors if nothing was ever published.
     """
 
     now: int
@@ -403,7 +415,7 @@ class Market(NamedTuple):
     collaterals: tuple[Collateral, ...]
     former_weights: tuple[int, ...] = ()
     progress: int = WAD
-    prediction: Prediction | None = None
+    prediction: Prediction = Prediction()
 
     def packed_scenarios(self) -> bytes:
         """Scenarios as the contracts store them: 16 bytes each, big-endian, two weights."""

@@ -120,6 +120,10 @@ class InvalidVector(ModelError):
     parameters = ("index", "word")
 
 
+class NotPredicted(ModelError):
+    parameters = ("account",)
+
+
 class LengthMismatch(ModelError):
     pass
 

@@ -9,7 +9,7 @@ from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact import predictive_model, risk_model
 from reference_model.exact.engine import Engine
-from reference_model.exact.errors import InsufficientCollateral
+from reference_model.exact.errors import InsufficientCollateral, NotPredicted
 from reference_model.exact.exchange import Fill
 from reference_model.exact.fixed_point import div_down
 from reference_model.exact.ledger import CASH
@@ -79,19 +79,31 @@ def capital_efficiency(engine: Engine, account: int) -> int:
 
 
 def shortfall_at(engine: Engine, account: int, hint: int) -> int:
-    """Upper bound of an account's expected shortfall from any hint; USD, WAD, Up."""
+    """Upper bound of an account's expected shortfall from any hint; USD, WAD, Up.
+
+    Raises
+    ------
+    NotPredicted
+    """
     return predictive_model.shortfall_at(*_exposed(engine, account), hint)
 
 
 def exceedances(engine: Engine, account: int, amount: int) -> tuple[int, int]:
-    """Dates on which an account loses more than an amount, and the count that certifies it."""
+    """Dates on which an account loses more than an amount, and the count that certifies it.
+
+    Raises
+    ------
+    NotPredicted
+    """
     return predictive_model.exceedances(*_exposed(engine, account), amount)
 
 
 def _exposed(engine: Engine, account: int) -> tuple[Prediction, tuple[Exposure, ...]]:
-    """What there is to measure by and of an account; of one nobody can speak for, nothing."""
+    """What there is to measure by, and of an account."""
     exposures = risk_model.exposures(engine.portfolio(account), engine.market)
-    return engine.market.prediction or predictive_model.SILENT, exposures
+    if not exposures:
+        raise NotPredicted(account)
+    return engine.market.prediction, exposures
 
 
 def what_if(engine: Engine, account: int, hypothesis: Hypothesis) -> tuple[Breakdown, Breakdown]:

@@ -30,12 +30,13 @@ def margin(
     width, single_asset_floor : int
         WAD.
     """
-    linear = [mul_up(abs(x.delta) + x.slack, x.deviation) for x in exposures]
+    covered = [x for x in exposures if x.pnl]
+    linear = [mul_up(abs(x.delta) + x.slack, x.deviation) for x in covered]
     shift = max(0, max(linear, default=0).bit_length() - ROOT_BITS)
     risks = [divide_up(risk, 2**shift) for risk in linear]
     total = WAD * sum(risk * risk for risk in risks)
-    for j, v in enumerate(exposures):
-        for i, u in enumerate(exposures[:j]):
+    for j, v in enumerate(covered):
+        for i, u in enumerate(covered[:j]):
             signed = _sign(u.delta) * _sign(v.delta) * correlation(u.underlying, v.underlying)
             total += 2 * risks[i] * risks[j] * (width + mul_up(WAD - width, signed))
     root = sqrt_up(divide_up(max(0, total), WAD))
@@ -45,7 +46,12 @@ def margin(
 
 
 def beyond_delta(exposure: Exposure) -> int:
-    """Most that a book loses beyond its delta on the nodes of ordinary size; USD, WAD."""
+    """Most that a book loses beyond its delta on the nodes of ordinary size; USD, WAD.
+
+    Of what no list covers it is all that the scenarios lose.
+    """
+    if not exposure.pnl:
+        return exposure.scenario_loss
     at, count = moves(exposure.deviation), len(Z_PPM)
     worst = 0
     for j, pnl in enumerate(exposure.pnl):

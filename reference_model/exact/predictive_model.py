@@ -1,13 +1,14 @@
 """Predictive margin: published joint moves, parameters on their way, and measures of books.
 
 `PredictiveModel` is the state machine, each entry point taking the time of its block. What it reads
-at one moment is a `Prediction`, on which the views are functions; ``None`` stands for a model
-without vectors. A refusal is a `ModelError` and leaves the state as it was.
+at one moment is a `Prediction`, on which the views are functions. A refusal is a `ModelError` and
+leaves the state as it was.
 
 Source: specification, Predictive margin; ``contracts/interfaces/IPredictiveModel.sol``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from reference_model.exact import parametric, ramp, shortfall
 from reference_model.exact.errors import InvalidVector, RampUnderWay
@@ -29,7 +30,6 @@ from reference_model.types import (
 MIN_DATES, MAX_DATES = 250, 1_000
 MAX_STORED = 1_024
 DEFAULTS = PredictiveParameters()
-SILENT = Prediction(DEFAULTS, (), (), ())
 
 
 class PredictiveModel:
@@ -164,58 +164,72 @@ def require_parameters(p: PredictiveParameters) -> None:
 # ----------------------------------------------------------------------------------------- views
 
 
+class _List(NamedTuple):
+    """Dates that losses are selected from, among those stored, and the places they cover."""
+
+    dates: slice
+    places: int
+
+
 def terms(prediction: Prediction, underlyings: Iterable[int]) -> PredictiveTerms:
-    """What the risk model needs to make the profiles of a book, underlyings ascending."""
+    """What the risk model needs to make the profiles of a book."""
     p, chosen = prediction.parameters, sorted(underlyings)
-    covered = prediction.basket[: covered_places(prediction)]
-    if not set(chosen) <= set(covered):
-        return PredictiveTerms(p.floor_weight, p.parametric_weight)
+    by_some, by_all = (choose(each.places for each in _lists(prediction)) for choose in (max, min))
+    uncovered = sum(1 << u for u in chosen if not _covers(prediction, by_all, u))
     root = sqrt_up(divide_up(p.horizon_seconds * WAD**2, DAY))
-    both = [prediction.deviations[covered.index(u)] for u in chosen]
+    place = prediction.basket.index
+    both = [
+        prediction.deviations[place(u)] if _covers(prediction, by_some, u) else (0, 0)
+        for u in chosen
+    ]
     deviations, initial = (
         tuple(min(mul_up(each[i], root), WAD) for each in both) for i in range(2)
     )
-    return PredictiveTerms(p.floor_weight, p.parametric_weight, deviations, initial)
-
-
-def covered_places(prediction: Prediction) -> int:
-    """Places of the basket that the vectors in force cover."""
-    publication = prediction.publication
-    is_ramping = prediction.active < publication.end
-    return publication.places_before if is_ramping else publication.places
+    return PredictiveTerms(p.floor_weight, p.parametric_weight, uncovered, deviations, initial)
 
 
 def measure(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, int]:
     """Expected shortfall and parametric margin of a book; USD, WAD, Up."""
     share = prediction.parameters.tail_share
-    measured = _blended(prediction, exposures, lambda losses: shortfall.shortfall(losses, share))
+    measured = _blended(
+        prediction, exposures, lambda found: shortfall.shortfall(found.units, share)
+    )
     return measured, _parametric(prediction, exposures)
 
 
 def shortfall_at(prediction: Prediction, exposures: Sequence[Exposure], hint: int) -> int:
     """Upper bound of the expected shortfall from any hint; USD, WAD, Up."""
     share = prediction.parameters.tail_share
-    units = divide_up(shortfall.UNITS * hint, 2 ** _losses(prediction, exposures).exponent)
-    return _blended(
-        prediction, exposures, lambda losses: shortfall.shortfall_at(losses, share, units)
-    )
+
+    def select(found: shortfall.Losses) -> int:
+        units = divide_up(shortfall.UNITS * hint, 2**found.exponent)
+        return shortfall.shortfall_at(found.units, share, units)
+
+    return _blended(prediction, exposures, select)
 
 
 def exceedances(
     prediction: Prediction, exposures: Sequence[Exposure], amount: int
 ) -> tuple[int, int]:
     """Dates of the list to come with a loss above an amount, and the count that certifies it."""
-    found = _losses(prediction, exposures)
-    units = found.units[prediction.publication.leaving :]
-    beyond = shortfall.UNITS * max(0, amount - _slack(exposures))
-    limit = shortfall.tail(len(units), prediction.parameters.tail_share) // WAD
-    return sum(loss << found.exponent > beyond for loss in units), limit
+    to_come = _lists(prediction)[-1]
+    found = _losses(prediction, exposures, to_come)
+    certain = _slack(exposures) + _uncovered_loss(prediction, exposures, to_come)
+    beyond = shortfall.UNITS * max(0, amount - certain)
+    limit = shortfall.tail(len(found.units), prediction.parameters.tail_share) // WAD
+    return sum(loss << found.exponent > beyond for loss in found.units), limit
 
 
 def losses(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, ...]:
     """What a book loses on every date stored; USD, WAD, Up."""
-    found, slack = _losses(prediction, exposures), _slack(exposures)
-    return tuple(found.to_wei(loss) + slack if loss else 0 for loss in found.units)
+    publication, slack = prediction.publication, _slack(exposures)
+    former = _List(slice(0, publication.before), publication.places_before)
+    latter = _List(slice(publication.before, publication.stored), publication.places)
+    wei = []
+    for dates in (former, latter):
+        found = _losses(prediction, exposures, dates)
+        wei += [found.to_wei(loss) + slack if loss else 0 for loss in found.units]
+    return tuple(wei)
 
 
 def vectors(prediction: Prediction, offset: int, count: int) -> tuple[int, ...]:
@@ -223,18 +237,53 @@ def vectors(prediction: Prediction, offset: int, count: int) -> tuple[int, ...]:
     return prediction.words[offset : offset + count]
 
 
-def _blended(prediction: Prediction, exposures: Sequence[Exposure], select) -> int:
-    """Select from the old and the new list and go from one to the other; USD, WAD, Up."""
-    found, publication = _losses(prediction, exposures), prediction.publication
-    before = found.to_wei(select(found.units[: publication.before]))
-    after = found.to_wei(select(found.units[publication.leaving :]))
-    progress = ramp.progress(publication.start, publication.end, prediction.active)
-    return ramp.value_at(before, after, progress) + _slack(exposures)
+def _lists(prediction: Prediction) -> list[_List]:
+    """Lists in force, the one to come last: two in a ramp."""
+    p = prediction.publication
+    former = _List(slice(0, p.before), p.places_before)
+    latter = _List(slice(p.leaving, p.stored), p.places)
+    return [former, latter] if prediction.active < p.end else [latter]
 
 
-def _losses(prediction: Prediction, exposures: Sequence[Exposure]) -> shortfall.Losses:
-    places = [prediction.basket.index(exposure.underlying) for exposure in exposures]
-    return shortfall.losses(exposures, places, prediction.words)
+def _covers(prediction: Prediction, places: int, underlying: int) -> bool:
+    return underlying in prediction.basket[:places]
+
+
+def _blended(
+    prediction: Prediction,
+    exposures: Sequence[Exposure],
+    select: Callable[[shortfall.Losses], int],
+) -> int:
+    """Select from the lists in force and go from one to the other; USD, WAD, Up."""
+    selected = []
+    for each in _lists(prediction):
+        found = _losses(prediction, exposures, each)
+        measured = found.to_wei(select(found)) if found.units else 0
+        selected.append(measured + _uncovered_loss(prediction, exposures, each))
+    _, *_, start, end = prediction.publication
+    progress = ramp.progress(start, end, prediction.active)
+    return ramp.value_at(selected[0], selected[-1], progress) + _slack(exposures)
+
+
+def _losses(
+    prediction: Prediction, exposures: Sequence[Exposure], dates: _List
+) -> shortfall.Losses:
+    """Losses on the dates of a list in what it covers, in the units of all that is exposed."""
+    place = prediction.basket.index
+    covered = [x for x in exposures if x.pnl and _covers(prediction, dates.places, x.underlying)]
+    return shortfall.losses(
+        covered,
+        [place(x.underlying) for x in covered],
+        prediction.words[dates.dates],
+        shortfall.exponent(exposures),
+    )
+
+
+def _uncovered_loss(prediction: Prediction, exposures: Sequence[Exposure], dates: _List) -> int:
+    """Worst scenarios of what a list does not cover."""
+    return sum(
+        x.scenario_loss for x in exposures if not _covers(prediction, dates.places, x.underlying)
+    )
 
 
 def _parametric(prediction: Prediction, exposures: Sequence[Exposure]) -> int:

@@ -43,7 +43,8 @@ def exposure(
     delta: int,
     linear: int,
     options: Sequence[Option],
-    greatest_tail: int,
+    greatest_move: int,
+    scenario_loss: int,
 ) -> Exposure:
     """Profile of a book in one underlying.
 
@@ -51,17 +52,22 @@ def exposure(
     ----------
     underlying : int
     deviation : int
-        Of the horizon, for maintenance; WAD.
+        Of the horizon, for maintenance; WAD. 0 if no list covers the underlying: then no nodes.
     delta : int
         Net dollar delta; USD, WAD.
     linear : int
         Sum of the linear things' values; USD, WAD.
     options : sequence of Option
-    greatest_tail : int
-        Greatest move of the tail scenarios, X64.
+    greatest_move : int
+        Greatest move of the scenarios in the grid, X64.
+    scenario_loss : int
+        As in `Exposure`.
     """
     at = moves(deviation) * (len(Y_PPM) if options else 1)
-    strikes, error = _strikes(options, deviation, max(greatest_tail, *at))
+    strikes, error = _strikes(options, deviation, max(greatest_move, *at))
+    slack = 3 * error + (abs(delta) >> DELTA_BITS) + EXTRA_SLACK
+    if deviation == 0:
+        return Exposure(underlying, 0, delta, slack, scenario_loss, (0, 0, 0), (), ())
     slope = linear - sum(option.notional for option in options if option.is_put)
     long = [strike for strike in strikes if strike.notional > 0]
     pnl, slopes = [], []
@@ -70,9 +76,15 @@ def exposure(
         pnl.append((slope * (move - ONE) + change) // ONE)
         rise = sum(notional * (row.deltas[j] >> 16) for notional, row in long) >> 48
         slopes.append(0 if move == LEAST_MOVE else rise + max(0, slope))
-    slack = 3 * error + (abs(delta) >> DELTA_BITS) + EXTRA_SLACK
     return Exposure(
-        underlying, deviation, delta, slack, vol_errors(strikes), tuple(pnl), tuple(slopes)
+        underlying,
+        deviation,
+        delta,
+        slack,
+        scenario_loss,
+        vol_errors(strikes),
+        tuple(pnl),
+        tuple(slopes),
     )
 
 
@@ -97,7 +109,7 @@ def _bend(low: int, high: int, *, is_long: bool) -> int:
     else:
         curvature = divide_up(99_800 * high, STEPS_PER_UNIT)
     chord = divide_up(divide_up(width * width, ONE) * curvature, 8 * PPM)
-    return min(chord, 2 * width // 5 + 1)
+    return min(chord, width // 10 + 1)
 
 
 def _strikes(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from reference_model.exact import charges, predictive_model, profile, scenarios, shortfall
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
-from reference_model.exact.fixed_point import div_up, mul_down, mul_up
+from reference_model.exact.fixed_point import mul_down, mul_up
 from reference_model.exact.market import MarketData, indexed
 from reference_model.types import (
     PPM,
@@ -59,11 +59,17 @@ def assess(portfolio: Portfolio, market: Market) -> Assessment:
     MissingPrice, MissingCollateralRate
         If a price was never posted.
     """
-    return breakdown(portfolio, market).assessment
+    is_predicted = portfolio.margin_mode == MarginMode.PREDICTIVE
+    return _breakdown(portfolio, market, is_predicted=is_predicted).assessment
 
 
 def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
     """Compute the same with every intermediate; parameters and errors are those of `assess`."""
+    return _breakdown(portfolio, market, is_predicted=True)
+
+
+def _breakdown(portfolio: Portfolio, market: Market, *, is_predicted: bool) -> Breakdown:
+    """Compute everything, predictive margin only if asked for."""
     reader = _Reader(market)
     balances = _balances(portfolio.collateral, reader)
     books = _books(portfolio, reader, balances)
@@ -71,7 +77,9 @@ def breakdown(portfolio: Portfolio, market: Market) -> Breakdown:
     groups = _group_risk(results, market)
     depeg = sum(mul_up(b.collateral.parameters.depeg_rate, b.value) for b in balances)
     requirement = _requirement(results, sum(groups), depeg, market)
-    predictive = _predictive(books, results, requirement.net_charges, portfolio, reader)
+    predictive = PredictiveBreakdown()
+    if is_predicted:
+        predictive = _predictive(books, results, requirement.net_charges, portfolio, reader)
     collateral = sum(b.value for b in balances)
     derivatives = sum(books[r.public.underlying].value - r.error for r in results)
     assessment = _assessment(portfolio, requirement, predictive, balances, derivatives, reader)
@@ -99,7 +107,7 @@ def exposures(portfolio: Portfolio, market: Market) -> tuple[Exposure, ...]:
     Returns
     -------
     tuple of Exposure
-        Empty if the model cannot speak for it.
+        Empty if it has too many positions, or is exposed to nothing.
 
     Raises
     ------
@@ -108,7 +116,7 @@ def exposures(portfolio: Portfolio, market: Market) -> tuple[Exposure, ...]:
     reader = _Reader(market)
     books = _books(portfolio, reader, _balances(portfolio.collateral, reader))
     results = [_underlying(books[u], portfolio, market) for u in sorted(books)]
-    return _exposures(books, results, _terms(books, portfolio, market), reader)
+    return _exposures(books, results, _terms(books, market), portfolio, reader)
 
 
 def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
@@ -440,19 +448,17 @@ def _predictive(
 ) -> PredictiveBreakdown:
     """Predictive margin with its parts."""
     market, p = reader.market, reader.market.global_parameters
-    terms = _terms(books, portfolio, market)
-    exposed = _exposures(books, results, terms, reader)
+    terms = _terms(books, market)
+    exposed = _exposures(books, results, terms, portfolio, reader)
     if not exposed:
         return PredictiveBreakdown()
     shortfall_, parametric = predictive_model.measure(market.prediction, exposed)
     tails = [_in_tails(result, reader.scenarios) for result in results]
     tail_risk = sum(_group_risk(tails, market))
     losses = [tail.public.worst_loss for tail in tails]
-    pairs = zip(terms.initial_deviations, terms.deviations, strict=True)
-    growths = [div_up(initial, deviation) - WAD for initial, deviation in pairs]
     deviation_charge = sum(
-        mul_up(mul_up(p.initial_factor, growth), loss)
-        for growth, loss in zip(growths, losses, strict=True)
+        _deviation_charge(books[x.underlying].spot, x, initial, loss, p.initial_factor)
+        for x, initial, loss in zip(exposed, terms.initial_deviations, losses, strict=True)
     )
     open_interest = sum(
         _open_interest_charge(books[tail.public.underlying].spot, loss, portfolio, p.initial_factor)
@@ -475,40 +481,64 @@ def _predictive(
     )
 
 
-def _terms(books: dict[int, _Book], portfolio: Portfolio, market: Market) -> PredictiveTerms:
-    """Terms of predictive margin; without deviations if the model cannot speak."""
-    if market.prediction is None or len(portfolio.positions) > MAX_PREDICTIVE_POSITIONS:
-        return PredictiveTerms(0, 0)
+def _deviation_charge(
+    spot: Spot, exposure: Exposure, initial_deviation: int, tail_loss: int, factor: int
+) -> int:
+    """Charge to initial margin for volatility that is still to come."""
+    if exposure.deviation == 0:
+        ranges = spot.scan_range, spot.initial_scan_range
+        return charges.scan_range(exposure.scenario_loss, *ranges, factor)
+    return charges.scan_range(tail_loss, exposure.deviation, initial_deviation, factor)
+
+
+def _terms(books: dict[int, _Book], market: Market) -> PredictiveTerms:
     return predictive_model.terms(market.prediction, books)
 
 
 def _exposures(
-    books: dict[int, _Book], results: list[_Underlying], terms: PredictiveTerms, reader: _Reader
+    books: dict[int, _Book],
+    results: list[_Underlying],
+    terms: PredictiveTerms,
+    portfolio: Portfolio,
+    reader: _Reader,
 ) -> tuple[Exposure, ...]:
-    """Profiles of all underlyings, or none."""
-    if not terms.deviations:
+    """Profiles of all underlyings; none of an account with too many positions."""
+    if len(portfolio.positions) > MAX_PREDICTIVE_POSITIONS:
         return ()
-    pairs = zip(results, terms.deviations, strict=True)
     return tuple(
-        _exposure(books[result.public.underlying], result.public.delta, deviation, reader)
-        for result, deviation in pairs
+        _exposure(
+            books[result.public.underlying],
+            result.public,
+            deviation,
+            reader,
+            is_covered=not terms.uncovered >> result.public.underlying & 1,
+        )
+        for result, deviation in zip(results, terms.deviations, strict=True)
     )
 
 
-def _exposure(book: _Book, delta: int, deviation: int, reader: _Reader) -> Exposure:
-    underlying = book.spot.underlying
+def _exposure(
+    book: _Book,
+    public: UnderlyingBreakdown,
+    deviation: int,
+    reader: _Reader,
+    *,
+    is_covered: bool,
+) -> Exposure:
     options = []
     for thing, instrument in book.options:
         expiry, strike = instruments.expiry(instrument), instruments.strike(instrument)
-        slice_ = reader.nodes(underlying, expiry)
+        slice_ = reader.nodes(public.underlying, expiry)
         options.append(profile.Option(expiry, strike, thing.notional, thing.is_put, slice_))
+    places = _tails(reader.scenarios) if is_covered else range(len(reader.scenarios))
     return profile.exposure(
-        underlying,
+        public.underlying,
         deviation,
-        delta,
+        public.delta,
         sum(thing.notional for thing in book.things if thing.row is None),
         options,
-        max((book.grid.moves[j] for j in _tails(reader.scenarios)), default=0),
+        max((book.grid.moves[j] for j in places), default=0),
+        0 if is_covered else public.worst_loss,
     )
 
 

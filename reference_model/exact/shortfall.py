@@ -22,7 +22,7 @@ Y_PPM = (-750_000, 0, 750_000, 2_250_000)
 NODES = tuple(Scenario(z, y, PPM) for y in Y_PPM for z in Z_PPM)
 VOL_INTERVALS = len(Y_PPM) - 1
 ROWS = (len(Z_PPM) - 1) * VOL_INTERVALS * 2
-LANE_BITS = 61
+NODE_BITS = 61
 UNITS = 1_024
 FIELD = 2**10 - 1
 ROW_BIT, A_BIT, B_BIT = 5, 90, 175
@@ -82,6 +82,7 @@ def moves(deviation: int) -> list[int]:
     return [max(ONE + z * deviation * ONE // 10**24, LEAST_MOVE) for z in Z_PPM]
 
 
+@lru_cache(maxsize=64)
 def charges(exposure: Exposure) -> list[int]:
     """What interpolation may overstate, by cell, vol intervals within intervals; USD, WAD."""
     at, classes = moves(exposure.deviation), len(exposure.pnl) // len(Z_PPM)
@@ -95,10 +96,10 @@ def charges(exposure: Exposure) -> list[int]:
     return found
 
 
-def rows(exposure: Exposure, exponent: int) -> list[Row]:
-    """Lower bound of what a book earns, by triangle, every node floored to ``2^exponent`` wei."""
+def rows(exposure: Exposure, exponent_: int) -> list[Row]:
+    """Lower bound of what a book earns, by triangle, every node floored to ``2^exponent_`` wei."""
     count = len(Z_PPM)
-    classes, nodes = len(exposure.pnl) // count, [pnl >> exponent for pnl in exposure.pnl]
+    classes, nodes = len(exposure.pnl) // count, [pnl >> exponent_ for pnl in exposure.pnl]
     found = []
     for cell, charge in enumerate(charges(exposure)):
         k, v = divmod(cell, VOL_INTERVALS)
@@ -106,7 +107,7 @@ def rows(exposure: Exposure, exponent: int) -> list[Row]:
         a00, a01 = nodes[near * count + k : near * count + k + 2]
         a10, a11 = nodes[far * count + k : far * count + k + 2]
         twist = a11 - a10 - a01 + a00
-        off = divide_up(UNITS * charge, 2**exponent) + UNITS // 4 * max(0, -twist)
+        off = divide_up(UNITS * charge, 2**exponent_) + UNITS // 4 * max(0, -twist)
         found.append(Row(UNITS * a00 - off, a01 - a00, a10 - a00))
         found.append(Row(UNITS * a11 - off, a10 - a11, a01 - a11))
     return found
@@ -128,7 +129,16 @@ def _gaps(exposure: Exposure, vol_class: int) -> list[int]:
     return gaps
 
 
-def losses(exposures: Sequence[Exposure], places: Sequence[int], words: tuple[int, ...]) -> Losses:
+def exponent(exposures: Sequence[Exposure]) -> int:
+    """e: losses of a book are in units of ``2^e / 1024`` wei."""
+    nodes = (abs(pnl) for exposure in exposures for pnl in exposure.pnl)
+    cells = (charge for exposure in exposures if exposure.pnl for charge in charges(exposure))
+    return max(0, max((*nodes, *cells), default=0).bit_length() - NODE_BITS)
+
+
+def losses(
+    exposures: Sequence[Exposure], places: Sequence[int], words: tuple[int, ...], exponent_: int
+) -> Losses:
     """Loss of a book on every date.
 
     Parameters
@@ -138,18 +148,16 @@ def losses(exposures: Sequence[Exposure], places: Sequence[int], words: tuple[in
         Of the exposures' underlyings in the basket.
     words : tuple of int
         One per date.
+    exponent_ : int
+        Of the units.
     """
-    nodes = (abs(pnl) for exposure in exposures for pnl in exposure.pnl)
-    cells = (charge for exposure in exposures for charge in charges(exposure))
-    greatest = max((*nodes, *cells), default=0)
-    exponent = max(0, greatest.bit_length() - LANE_BITS)
     earned = [0] * len(words)
     for exposure, p in zip(exposures, places, strict=True):
-        profile = rows(exposure, exponent)
+        profile = rows(exposure, exponent_)
         for i, (row, a, b) in enumerate(column(words, p)):
             c0, cz, cy = profile[row]
             earned[i] += c0 + cz * a + cy * b
-    return Losses(tuple(max(0, -each) for each in earned), exponent)
+    return Losses(tuple(max(0, -each) for each in earned), exponent_)
 
 
 def tail(count: int, tail_share: int) -> int:
