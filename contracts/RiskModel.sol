@@ -6,6 +6,7 @@ import {LibSort} from "solady/src/utils/LibSort.sol";
 
 import {IMarketData} from "./interfaces/IMarketData.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
+import {IPredictiveModel} from "./interfaces/IPredictiveModel.sol";
 import {IRiskModel} from "./interfaces/IRiskModel.sol";
 import {Admission} from "./ledger/Admission.sol";
 import {Positions} from "./ledger/Positions.sol";
@@ -20,6 +21,7 @@ import {NormalCdf} from "./math/NormalCdf.sol";
 import {Grid, ScenarioKernel} from "./math/ScenarioKernel.sol";
 import {Instrument} from "./types/Instrument.sol";
 import {Position} from "./types/Position.sol";
+import {Exposure, PredictiveBreakdown, PredictiveTerms} from "./types/Predictive.sol";
 import {
     Assessment,
     Breakdown,
@@ -32,7 +34,8 @@ import {
 } from "./types/Types.sol";
 
 /// @title Stateless risk model
-/// @notice Implements sections 8 to 10 of the specification. Positions are sorted, so that one pass
+/// @notice Implements sections 8 to 10 of the specification, and sections 4 and 7 of its chapter on
+/// predictive margin. Positions are sorted, so that one pass
 /// handles each underlying and each expiry once; sums over positions are exact integers, rounded
 /// once per underlying, in USD.
 /// @dev Ranges, from which no operation can overflow: sizes below 2^95 and prices below 2^96 make a
@@ -47,6 +50,9 @@ contract RiskModel is IRiskModel {
     using Words for int256[];
 
     uint256 private constant GROUPS = 8;
+    uint256 private constant MAX_PREDICTIVE_POSITIONS = 32;
+    /// @dev Roundings in a profile and in what is made of it, wei.
+    uint256 private constant ROUNDING = 16;
     /// @dev Underlying and expiry of a slot are above this bit.
     uint256 private constant EXPIRY_SHIFT = 216;
     /// @dev And the strike of an option, above this one.
@@ -54,17 +60,19 @@ contract RiskModel is IRiskModel {
 
     IParameters private immutable PARAMETERS;
     IMarketData private immutable MARKET_DATA;
+    IPredictiveModel private immutable PREDICTIVE_MODEL;
 
     /// @dev Table of the normal distribution, most of a contract's size on its own.
     address private immutable NORMAL_TABLE;
 
     /// @dev Scenarios to be priced: all; as many as it takes to find the worst netted loss, if
-    /// there is no other underlying to net it with; or the ends of runs, enough for each position's
-    /// own worst loss.
+    /// there is no other underlying to net it with; the ends of runs, enough for each position's
+    /// own worst loss; or the tails and the nodes of predictive margin, which knows no own losses.
     enum Extent {
         ALL,
         WORST,
-        ENDS
+        ENDS,
+        NODES
     }
 
     /// @dev A collateral balance with its rates, waiting for the index of its underlying.
@@ -76,6 +84,8 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass over an account needs and accumulates.
+    /// @param isPredictive Whether predictive margin is wanted, and from `_loadTerms` on whether
+    /// the model can speak for the account.
     /// @param extent Scenarios to be priced.
     /// @param exposures Bit u is set if underlying u has a position or a balance.
     /// @param positions Ascending, with a zero behind the last.
@@ -85,7 +95,9 @@ contract RiskModel is IRiskModel {
     /// @param errorBound Kernel error and rounding of all options, to be taken off their value.
     /// @param initialCharges Charges to initial margin alone, with `isolatedInitialCharges`.
     /// @param groupNetted Netted profit and loss per group and scenario.
+    /// @param profiles What is known of each underlying, for the predictive model.
     struct Pass {
+        bool isPredictive;
         Extent extent;
         GlobalParameters globals;
         ScenarioGrid grid;
@@ -107,19 +119,22 @@ contract RiskModel is IRiskModel {
         int256[][GROUPS] groupNetted;
         uint256[GROUPS] groupGross;
         uint256[GROUPS] groupError;
+        PredictiveTerms terms;
+        Exposure[] profiles;
         Breakdown result;
     }
 
     /// @dev What the pass accumulates for one underlying.
-    /// @param scanRange R_u, with R_u^init in `initialScanRange`.
+    /// @param range R_u, with R_u^init in `initialRange`; in predictive margin the deviation and
+    /// the initial one, once the tails are set.
     /// @param buckets Time buckets in use.
     /// @param shortSize Sum of the sizes of short options, unsigned.
     /// @param isolated Sum of every position's own worst loss, in the kernel's `LOSS_UNIT`ths.
     /// @param errorBound Bound on the error of the options, in any scenario, value and delta.
     struct Book {
         UnderlyingParameters parameters;
-        uint256 scanRange;
-        uint256 initialScanRange;
+        uint256 range;
+        uint256 initialRange;
         uint256 index;
         uint256 confidence;
         uint256 mark;
@@ -131,20 +146,30 @@ contract RiskModel is IRiskModel {
         UnderlyingBreakdown result;
     }
 
-    constructor(IParameters parameters, IMarketData marketData) {
+    constructor(
+        IParameters parameters,
+        IMarketData marketData,
+        IPredictiveModel predictiveModel
+    ) {
         PARAMETERS = parameters;
         MARKET_DATA = marketData;
+        PREDICTIVE_MODEL = predictiveModel;
         NORMAL_TABLE = NormalCdf.deploy();
     }
 
     /// @inheritdoc IRiskModel
     function assess(Portfolio calldata portfolio) external view returns (Assessment memory) {
-        return _compute(portfolio).assessment;
+        return _compute(portfolio).result.assessment;
     }
 
     /// @inheritdoc IRiskModel
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory) {
-        return _compute(portfolio);
+        return _compute(portfolio).result;
+    }
+
+    /// @inheritdoc IRiskModel
+    function exposures(Portfolio calldata portfolio) external view returns (Exposure[] memory) {
+        return _compute(portfolio).profiles;
     }
 
     /// @inheritdoc IRiskModel
@@ -174,36 +199,71 @@ contract RiskModel is IRiskModel {
         }
     }
 
-    // ---------------------------------------------------------------------------- The one pass
+    // -------------------------------------------------------------------------------- The passes
 
-    /// @dev The view that was called tells what is wanted: a breakdown shows all scenarios, an
-    /// assessment needs only those it depends on. As an argument it would make the compiler write
-    /// this body twice, beyond the limit on code.
-    function _compute(Portfolio calldata portfolio) private view returns (Breakdown memory result) {
-        Pass memory pass;
-        result = pass.result;
+    /// @dev The view that was called tells what is wanted: an assessment needs one pass over only
+    /// those scenarios it depends on; a breakdown shows all scenarios and, by a second pass,
+    /// predictive margin. As an argument it would make the compiler write the body of a pass more
+    /// than once, beyond the limit on code.
+    function _compute(Portfolio calldata portfolio) private view returns (Pass memory pass) {
+        pass.isPredictive = msg.sig == this.exposures.selector
+            || (msg.sig == this.assess.selector && portfolio.marginMode == MarginMode.PREDICTIVE);
+        _pass(pass, portfolio);
+        if (msg.sig != this.breakdown.selector) return pass;
+        Pass memory second;
+        second.isPredictive = true;
+        _pass(second, portfolio);
+        if (!second.isPredictive) return pass;
+        Breakdown memory result = pass.result;
+        result.predictive = second.result.predictive;
+        if (portfolio.marginMode == MarginMode.PREDICTIVE) {
+            result.assessment = second.result.assessment;
+            result.health = second.result.health;
+            result.derivativeValue = second.result.derivativeValue;
+        }
+    }
+
+    function _pass(Pass memory pass, Portfolio calldata portfolio) private view {
+        Breakdown memory result = pass.result;
         result.assessment.oldestTimestamp = block.timestamp;
         pass.globals = PARAMETERS.globalParameters();
-        (address pointer, uint256 progress) = PARAMETERS.scenarioPointer();
-        pass.grid = ScenarioGrids.load(pointer, progress, NORMAL_TABLE);
         pass.openInterest = portfolio.openInterest;
         _loadPositions(pass, portfolio.positions);
         _loadBalances(pass, portfolio.collateral);
+        if (pass.isPredictive) {
+            _loadTerms(pass);
+            if (!pass.isPredictive && msg.sig != this.assess.selector) return;
+        }
+        (address pointer, uint256 progress) = PARAMETERS.scenarioPointer();
+        pass.grid = ScenarioGrids.load(pointer, progress, NORMAL_TABLE, pass.isPredictive);
 
-        uint256 exposures = pass.exposures;
-        uint256 count = LibBit.popCount(exposures);
-        if (msg.sig == this.assess.selector) {
+        uint256 underlyings = pass.exposures;
+        uint256 count = LibBit.popCount(underlyings);
+        if (pass.isPredictive) {
+            pass.extent = Extent.NODES;
+            pass.profiles = new Exposure[](count);
+        } else if (msg.sig == this.assess.selector) {
             if (portfolio.marginMode == MarginMode.ISOLATED) pass.extent = Extent.ENDS;
             else if (count == 1) pass.extent = Extent.WORST;
         }
         result.underlyings = new UnderlyingBreakdown[](count);
-        for (uint256 k; exposures != 0; ++k) {
-            result.underlyings[k] = _underlying(pass, uint8(LibBit.ffs(exposures)));
-            exposures &= exposures - 1;
+        for (uint256 k; underlyings != 0; ++k) {
+            result.underlyings[k] = _underlying(pass, uint8(LibBit.ffs(underlyings)), k);
+            underlyings &= underlyings - 1;
         }
-        if (pass.extent == Extent.ALL) _netGroups(pass);
-        _require(pass, portfolio.marginMode);
+        if (pass.extent == Extent.ALL || pass.isPredictive) _netGroups(pass);
+        if (pass.isPredictive) _requirePredictive(pass);
+        else _require(pass, portfolio.marginMode);
         _judge(pass, portfolio.cash);
+    }
+
+    /// @dev Asks for what the profiles are made with. An account that the predictive model cannot
+    /// speak for, or that is too large for the gas of a liquidation, is held to portfolio margin.
+    function _loadTerms(Pass memory pass) private view {
+        pass.isPredictive = false;
+        if (pass.positions.length > MAX_PREDICTIVE_POSITIONS) return;
+        pass.terms = PREDICTIVE_MODEL.terms(pass.exposures);
+        pass.isPredictive = pass.terms.deviations.length != 0;
     }
 
     /// @dev Copies the positions in ascending order, with a zero behind the last.
@@ -257,7 +317,8 @@ contract RiskModel is IRiskModel {
         pass.balanceKeys = keys;
     }
 
-    function _underlying(Pass memory pass, uint8 underlying)
+    /// @param k Its index among those of the account.
+    function _underlying(Pass memory pass, uint8 underlying, uint256 k)
         private
         view
         returns (UnderlyingBreakdown memory)
@@ -269,14 +330,20 @@ contract RiskModel is IRiskModel {
         (book.index, book.confidence, book.mark, book.stableIndex, timestamp) =
             MARKET_DATA.spot(underlying);
         _note(pass, timestamp);
-        (book.scanRange, book.initialScanRange) = PARAMETERS.scanRanges(underlying);
-        ScenarioGrids.prepare(pass.grid, book.scanRange);
+        (book.range, book.initialRange) = PARAMETERS.scanRanges(underlying);
+        ScenarioGrids.prepare(pass.grid, book.range);
+        if (pass.isPredictive) {
+            book.range = pass.terms.deviations[k];
+            book.initialRange = pass.terms.initialDeviations[k];
+            ScenarioGrids.prepareNodes(pass.grid, book.range);
+        }
         pass.bucketTimes[0] = block.timestamp;
         pass.bucketDeltas[0] = 0;
         book.buckets = 1;
         _addBalances(pass, book);
         _addPositions(pass, book);
         _workOutLosses(pass, book);
+        if (pass.isPredictive) pass.profiles[k] = _profile(pass, book);
         _workOutCharges(pass, book);
         return book.result;
     }
@@ -453,6 +520,7 @@ contract RiskModel is IRiskModel {
             (int256 delta, uint256 grossDelta) = kernel.deltas();
             result.delta += delta;
             result.grossDelta += grossDelta;
+            if (pass.isPredictive) return _netAllScenarios(pass, book);
             // Without options there is nothing to price for own losses or the worst netted one.
             if (errorBound != 0 || pass.extent == Extent.ALL) book.isolated += kernel.priceEnds();
             result.isolatedLoss =
@@ -472,7 +540,8 @@ contract RiskModel is IRiskModel {
         unchecked {
             UnderlyingBreakdown memory result = book.result;
             Grid kernel = pass.grid.kernel;
-            kernel.priceAll();
+            if (pass.isPredictive) ScenarioGrids.priceNodes(pass.grid);
+            else kernel.priceAll();
             int256[] memory netted = new int256[](pass.grid.count);
             for (uint256 j; j < netted.length; ++j) netted[j] = kernel.netted(j);
             uint256 loss;
@@ -485,6 +554,23 @@ contract RiskModel is IRiskModel {
             pass.groupNetted[group] = others.length == 0 ? netted : Losses.sum(others, netted);
             pass.groupGross[group] += result.worstLoss;
             pass.groupError[group] += book.errorBound;
+        }
+    }
+
+    /// @dev What the predictive model is given.
+    function _profile(Pass memory pass, Book memory book)
+        private
+        pure
+        returns (Exposure memory exposure)
+    {
+        // Cannot overflow: see the ranges above the contract.
+        unchecked {
+            exposure.underlying = book.result.underlying;
+            exposure.deviation = book.range;
+            exposure.delta = book.result.delta;
+            exposure.slack =
+                3 * book.errorBound + (FixedPoint.abs(exposure.delta) >> 60) + ROUNDING;
+            ScenarioGrids.profile(pass.grid, exposure);
         }
     }
 
@@ -510,13 +596,14 @@ contract RiskModel is IRiskModel {
         _workOutInitialCharges(pass, book);
     }
 
-    /// @dev Charges on the worst losses, to initial margin alone.
+    /// @dev Charges on the worst losses, to initial margin alone; in predictive margin, on those in
+    /// the tails, and the first is for the deviation instead of the scan range.
     function _workOutInitialCharges(Pass memory pass, Book memory book) private pure {
         UnderlyingBreakdown memory result = book.result;
         UnderlyingParameters memory p = book.parameters;
         uint256 initialFactor = pass.globals.initialFactor;
         uint256 factor =
-            Charges.scanRangeFactor(book.scanRange, book.initialScanRange, initialFactor);
+            Charges.scanRangeFactor(book.range, book.initialRange, initialFactor);
         result.scanRangeCharge = FixedPoint.mulUp(factor, result.worstLoss);
         result.isolatedScanRangeCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
         uint256 openInterest = _openInterestOf(pass, result.underlying);
@@ -528,6 +615,9 @@ contract RiskModel is IRiskModel {
         pass.initialCharges += result.scanRangeCharge + result.openInterestCharge;
         pass.isolatedInitialCharges +=
             result.isolatedScanRangeCharge + result.isolatedOpenInterestCharge;
+        if (!pass.isPredictive) return;
+        pass.result.predictive.deviationCharge += result.scanRangeCharge;
+        pass.result.predictive.openInterestCharge += result.openInterestCharge;
     }
 
     function _openInterestOf(Pass memory pass, uint256 underlying) private pure returns (uint256) {
@@ -579,12 +669,34 @@ contract RiskModel is IRiskModel {
         Assessment memory assessment = result.assessment;
         assessment.maintenanceMargin = result.isolatedMaintenanceMargin;
         assessment.initialMargin = result.isolatedInitialMargin;
-        if (mode == MarginMode.PORTFOLIO) {
+        if (mode != MarginMode.ISOLATED) {
             assessment.maintenanceMargin =
                 FixedPoint.min(assessment.maintenanceMargin, result.netMaintenanceMargin);
             assessment.initialMargin =
                 FixedPoint.min(assessment.initialMargin, result.netInitialMargin);
         }
+    }
+
+    /// @dev Specification, Predictive margin, 7. For `exposures` nothing is measured.
+    function _requirePredictive(Pass memory pass) private view {
+        if (msg.sig == this.exposures.selector) return;
+        PredictiveBreakdown memory result = pass.result.predictive;
+        GlobalParameters memory globals = pass.globals;
+        result.applies = true;
+        result.tailRisk = pass.result.scanRisk;
+        (result.shortfall, result.parametric) = PREDICTIVE_MODEL.measure(pass.profiles);
+        uint256 charges = pass.charges + pass.result.depegCharge;
+        uint256 risk = FixedPoint.max(
+            result.shortfall, FixedPoint.mulUp(pass.terms.floorWeight, result.tailRisk)
+        );
+        result.maintenanceMargin = FixedPoint.mulUp(globals.maintenanceFactor, risk) + charges;
+        risk = FixedPoint.max(
+            risk, FixedPoint.mulUp(pass.terms.parametricWeight, result.parametric)
+        );
+        result.initialMargin =
+            FixedPoint.mulUp(globals.initialFactor, risk) + charges + pass.initialCharges;
+        pass.result.assessment.maintenanceMargin = result.maintenanceMargin;
+        pass.result.assessment.initialMargin = result.initialMargin;
     }
 
     function _judge(Pass memory pass, int256 cash) private pure {

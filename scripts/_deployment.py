@@ -428,7 +428,8 @@ class _Run:
         self._deploy("VolatilityEstimator", governance, parameters, prices)
 
     def _deploy_risk_model(self) -> None:
-        self._deploy("RiskModel", self._at("Parameters"), self._at(self.manifest.market_data))
+        market_data = self._at(self.manifest.market_data)
+        self._deploy("RiskModel", self._at("Parameters"), market_data, ZERO_ADDRESS)
 
     def _deploy_liquidation_parameters(self) -> None:
         rules = self.configuration.liquidation.struct()

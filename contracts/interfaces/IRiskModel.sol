@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Exposure} from "../types/Predictive.sol";
 import {Assessment, Breakdown, Portfolio} from "../types/Types.sol";
 
 /// @title Stateless risk model
@@ -20,6 +21,11 @@ interface IRiskModel {
     /// @param portfolio Account, up to date.
     /// @return Requirement and equity, with all they are made of.
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
+
+    /// @notice What the predictive model is given of a portfolio, whatever its mode.
+    /// @param portfolio Account, up to date.
+    /// @return One per underlying, ascending; none if the model cannot speak for the account.
+    function exposures(Portfolio calldata portfolio) external view returns (Exposure[] memory);
 
     /// @notice Haircut value of collateral at initial prices, the lower of spot and stable: what it
     /// can pay.

@@ -6,17 +6,20 @@ import {SSTORE2} from "solady/src/utils/SSTORE2.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {NormalCdf} from "../math/NormalCdf.sol";
 import {Grid, ScenarioKernel} from "../math/ScenarioKernel.sol";
+import {Exposure} from "../types/Predictive.sol";
 import {Ramp} from "./Ramp.sol";
 
 /// @notice The scenarios of governance, with the kernel's grid for the underlying at hand.
 /// @param packed As in `IParameters.scenarioPointer`, each second weight being the one in force.
 /// @param count Number of scenarios.
-/// @param classVolPpm Volatility move per vol class, in vol ranges.
+/// @param classVolPpm Volatility move per vol class, in vol ranges; with nodes, theirs come last.
+/// @param nodes Number of nodes priced for the underlying at hand.
 /// @param kernel Grid the kernel accumulates in.
 struct ScenarioGrid {
     bytes packed;
     uint256 count;
     int256[] classVolPpm;
+    uint256 nodes;
     Grid kernel;
 }
 
@@ -28,12 +31,26 @@ library ScenarioGrids {
     int256 private constant LEAST_MOVE = ONE / 100;
     uint256 private constant WAD = 1e18;
     uint256 private constant SCENARIO_BYTES = 16;
+    /// @dev Moves of scenarios from which on they are tails.
+    uint256 private constant TAIL_PPM = 1e6;
+
+    /// @notice Nodes of a class (specification, Predictive margin, 2).
+    uint256 internal constant NODES = 11;
+    /// @notice Their vol classes.
+    uint256 internal constant NODE_CLASSES = 4;
+    /// @dev Moves of the nodes in half deviations, volatility moves of the classes in three
+    /// quarters of a vol range: one signed byte each.
+    bytes11 private constant NODE_MOVES = hex"e0f0f6fafd0003060a1020";
+    int256 private constant NODE_UNIT_PPM = 500_000;
+    bytes4 private constant NODE_VOLS = hex"ff000103";
+    int256 private constant NODE_VOL_UNIT_PPM = 750_000;
 
     /// @notice Reads the scenarios once for an account.
     /// @param pointer Data contract (`IParameters.scenarioPointer`).
     /// @param progress Share of a ramp of the weights that has passed, WAD.
     /// @param normalTable Result of `NormalCdf.deploy`.
-    function load(address pointer, uint256 progress, address normalTable)
+    /// @param withNodes Whether only the tails are wanted, and nodes behind them.
+    function load(address pointer, uint256 progress, address normalTable, bool withNodes)
         internal
         view
         returns (ScenarioGrid memory grid)
@@ -42,15 +59,21 @@ library ScenarioGrids {
         unchecked {
             grid.packed = SSTORE2.read(pointer);
             uint256 count = grid.packed.length / SCENARIO_BYTES;
-            grid.count = count;
             if (progress != WAD) _ramp(grid.packed, count, progress);
-            int256[] memory volPpm = new int256[](count);
-            uint256[] memory ends = new uint256[](count);
+            if (withNodes) count = _keepTails(grid.packed, count);
+            grid.count = count;
+            int256[] memory volPpm = new int256[](count + NODE_CLASSES);
+            uint256[] memory ends = new uint256[](count + NODE_CLASSES);
             uint256 classes;
             for (uint256 j; j < count; ++j) {
                 int256 vol = int32(uint32(_word(grid.packed, j) >> 64));
                 if (classes == 0 || volPpm[classes - 1] != vol) volPpm[classes++] = vol;
                 ends[classes - 1] = j + 1;
+            }
+            for (uint256 c; withNodes && c < NODE_CLASSES; ++c) {
+                volPpm[classes] = int256(int8(uint8(NODE_VOLS[c]))) * NODE_VOL_UNIT_PPM;
+                count += NODES;
+                ends[classes++] = count;
             }
             // Shrinks the array to the classes found.
             assembly ("memory-safe") {
@@ -70,13 +93,73 @@ library ScenarioGrids {
             grid.kernel.clear();
             for (uint256 j; j < grid.count; ++j) {
                 uint256 word = _word(grid.packed, j);
-                // abs(x) < 2^31 and R < 2^64, so the product stays below 2^159.
-                int256 shift = int256(int32(uint32(word >> 96))) * int256(scanRange) * ONE;
-                int256 change = FixedPoint.floorDiv(shift, 1e24);
-                if (change < LEAST_MOVE - ONE) change = LEAST_MOVE - ONE;
-                grid.kernel.setScenario(j, uint256(ONE + change), uint32(word));
+                grid.kernel.setScenario(j, _moveX64(_pricePpm(word), scanRange), uint32(word));
             }
         }
+    }
+
+    /// @notice Sets the nodes behind the scenarios.
+    /// @param deviation Standard deviation of the price over the horizon, below 2^64.
+    function prepareNodes(ScenarioGrid memory grid, uint256 deviation) internal pure {
+        // As above.
+        unchecked {
+            uint256 class = grid.classVolPpm.length - NODE_CLASSES;
+            for (uint256 n; n < NODES; ++n) {
+                int256 pricePpm = int256(int8(uint8(NODE_MOVES[n]))) * NODE_UNIT_PPM;
+                grid.kernel.setNode(grid.count + n, class, _moveX64(pricePpm, deviation));
+            }
+        }
+    }
+
+    /// @notice Prices scenarios and nodes.
+    function priceNodes(ScenarioGrid memory grid) internal pure {
+        grid.nodes = grid.kernel.priceNodes(grid.count, NODES, NODE_CLASSES);
+    }
+
+    /// @notice Reads what an exposure says about nodes, priced before.
+    function profile(ScenarioGrid memory grid, Exposure memory exposure) internal pure {
+        // Counts are below 2^12.
+        unchecked {
+            Grid kernel = grid.kernel;
+            uint256 nodes = grid.nodes;
+            exposure.pnl = new int256[](nodes);
+            for (uint256 j; j < nodes; ++j) exposure.pnl[j] = kernel.netted(grid.count + j);
+            (exposure.longs, exposure.slopes) = kernel.longs(grid.count, nodes);
+            uint256 class = grid.classVolPpm.length - NODE_CLASSES;
+            for (uint256 v; v < 3; ++v) exposure.volErrors[v] = kernel.volError(class + v);
+        }
+    }
+
+    /// @dev m: the move of so many millionths of a range.
+    function _moveX64(int256 pricePpm, uint256 range) private pure returns (uint256) {
+        // abs(x) < 2^31 and R < 2^64, so the product stays below 2^159.
+        unchecked {
+            int256 change = FixedPoint.floorDiv(pricePpm * int256(range) * ONE, 1e24);
+            if (change < LEAST_MOVE - ONE) change = LEAST_MOVE - ONE;
+            return uint256(ONE + change);
+        }
+    }
+
+    /// @dev Moves the tails to the front, in their order.
+    /// @return kept Their number.
+    function _keepTails(bytes memory packed, uint256 count) private pure returns (uint256 kept) {
+        // Counts are below 2^12.
+        unchecked {
+            for (uint256 j; j < count; ++j) {
+                uint256 word = _word(packed, j);
+                if (FixedPoint.abs(_pricePpm(word)) < TAIL_PPM) continue;
+                // Sixteen bytes; the sixteen behind them stay.
+                assembly ("memory-safe") {
+                    let place := add(add(packed, 32), shl(4, kept))
+                    mstore(place, or(shl(128, word), shr(128, shl(128, mload(place)))))
+                }
+                ++kept;
+            }
+        }
+    }
+
+    function _pricePpm(uint256 word) private pure returns (int256) {
+        return int32(uint32(word >> 96));
     }
 
     /// @dev Puts the weights in force in place of those that the ramp leads to.

@@ -15,7 +15,8 @@ type Grid is uint256;
 /// @dev Usage. Once: `create`, `setClass` for every vol class. For each underlying: `clear` and
 /// `setScenario` for every scenario. For each strike of an expiry: `openStrike`, `setDeviations`,
 /// `addOption` for the call, the put or both, `closeStrike`; for everything else `addLinear`. Then
-/// `priceEnds`, if wanted followed by `worstLoss` or by `priceAll` and `netted`.
+/// `priceEnds`, if wanted followed by `worstLoss` or by `priceAll` and `netted`; or, with `setNode`
+/// after the scenarios, `priceNodes` and `netted`, `longs` and `volError`.
 ///
 /// Sums are exact and kept in units of 2^-64 wei (not weighted) or, weighted, in `LOSS_UNIT`ths of
 /// a wei; each is rounded once, when it is read.
@@ -44,6 +45,8 @@ library ScenarioKernel {
     int256 private constant SLACK = 4;
     /// @dev `NormalCdf.STEPS_PER_UNIT` (X16): divided by a deviation in steps, its inverse.
     uint256 private constant INVERSE_X16 = 40 * 2 ** 64;
+    /// @dev Of `ScenarioGrids`, rounded down: moves are cut at a hundredth.
+    uint256 private constant LEAST_MOVE = 184467440737095516;
     /// @dev Beyond these, and between moves closer or farther than these, a cubic tells nothing.
     uint256 private constant GREATEST_INVERSE_X16 = 2 ** 23 - 1;
     uint256 private constant GREATEST_NOTIONAL = 2 ** 176;
@@ -219,6 +222,21 @@ library ScenarioKernel {
             mstore(add(sub(run, RUN_SIZE), LAST), scenario)
             let c := div(sub(class, mload(add(grid, CLASSES))), CLASS_SIZE)
             mstore(add(scenario, LINE), add(LINES, mul(add(c, 1), LINE_SIZE)))
+        }
+    }
+
+    /// @notice Sets a node: a scenario of weight one that belongs to no run and is priced by
+    /// `priceNodes`. Nodes are set behind the scenarios, in their first class alone.
+    /// @param j Index, as if it were a scenario's.
+    /// @param class Index of the class.
+    /// @param moveX64 As in `setScenario`.
+    function setNode(Grid grid, uint256 j, uint256 class, uint256 moveX64) internal pure {
+        assembly ("memory-safe") {
+            let node := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
+            mstore(add(node, MOVE), moveX64)
+            mstore(add(node, WEIGHT), 1000000)
+            mstore(add(node, LINE), add(LINES, mul(add(class, 1), LINE_SIZE)))
+            if gt(moveX64, mload(add(grid, MAX_MOVE))) { mstore(add(grid, MAX_MOVE), moveX64) }
         }
     }
 
@@ -422,6 +440,73 @@ library ScenarioKernel {
                 _priceBetween(_word(grid, TABLE), _word(grid, LONGS), first, last);
                 _priceBetween(_word(grid, TABLE), _word(grid, SHORTS), first, last);
             }
+        }
+    }
+
+    /// @notice Prices the scenarios, then the nodes behind them: those set and, if there are
+    /// options, as many of the same moves in each of the classes that follow.
+    /// @param scenarios Number of scenarios.
+    /// @param nodes Number of nodes set.
+    /// @param classes Number of their classes.
+    /// @return count Nodes priced.
+    function priceNodes(Grid grid, uint256 scenarios, uint256 nodes, uint256 classes)
+        internal
+        pure
+        returns (uint256 count)
+    {
+        // Sizes of what `create` allocated.
+        unchecked {
+            bool hasOptions = _word(grid, OPTIONS) != 0;
+            count = hasOptions ? nodes * classes : nodes;
+            uint256 j = _word(grid, SCENARIOS);
+            uint256 node = j + scenarios * SCENARIO_SIZE;
+            for (; j < node; j += SCENARIO_SIZE) _price(grid, j);
+            uint256 size = nodes * SCENARIO_SIZE;
+            for (uint256 end = node + count * SCENARIO_SIZE; j < end; j += SCENARIO_SIZE) {
+                if (j - node >= size) _copyNode(j, j - size);
+                else if (hasOptions) _put(j, uint256(Transcendental.lnX64(_at(j + MOVE))));
+                _price(grid, j);
+            }
+        }
+    }
+
+    /// @notice Value of what is convex in the move in every node, and its slope: of the strikes of
+    /// positive net notional and of a linear position, if positive in all. USD, rounded down. A
+    /// node at the least move, where moves are cut, has no slope.
+    /// @param first Index of the first node.
+    /// @param count Nodes priced.
+    function longs(Grid grid, uint256 first, uint256 count)
+        internal
+        pure
+        returns (int256[] memory values, int256[] memory slopes)
+    {
+        values = new int256[](count);
+        slopes = new int256[](count);
+        // Values below 2^211, slopes (X40) below 2^179, the linear position below 2^140.
+        assembly ("memory-safe") {
+            let linear := mload(add(grid, LINEAR))
+            linear := mul(linear, sgt(linear, 0))
+            let node := add(mload(add(grid, SCENARIOS)), mul(first, SCENARIO_SIZE))
+            for { let i := 0 } lt(i, count) {} {
+                i := add(i, 1)
+                let move := mload(add(node, MOVE))
+                let sum := add(mload(add(node, LONG)), mul(linear, sub(move, ONE)))
+                mstore(add(values, shl(5, i)), sar(64, sum))
+                sum := add(sar(40, mload(add(node, LONG_SLOPE))), linear)
+                mstore(add(slopes, shl(5, i)), mul(sum, gt(move, LEAST_MOVE)))
+                node := add(node, SCENARIO_SIZE)
+            }
+        }
+    }
+
+    /// @notice What all options may lose, per unit of move, between two classes that follow each
+    /// other, below the chord of their values there: USD, rounded up (specification, Predictive
+    /// margin, 4).
+    /// @param class Index of the first.
+    function volError(Grid grid, uint256 class) internal pure returns (uint256) {
+        unchecked {
+            uint256 line = LINES + (class + 1) * LINE_SIZE;
+            return _volError(_word(grid, LONGS), line) + _volError(_word(grid, SHORTS), line);
         }
     }
 
@@ -659,6 +744,37 @@ library ScenarioKernel {
             }
             sum := add(sum, 1)
             if gt(greatest, GREATEST_INVERSE_X16) { sum := shl(255, 1) }
+        }
+    }
+
+    function _copyNode(uint256 to, uint256 from) private pure {
+        unchecked {
+            _put(to, _at(from));
+            _put(to + MOVE, _at(from + MOVE));
+            _put(to + WEIGHT, _at(from + WEIGHT));
+            _put(to + LINE, _at(from + LINE) + LINE_SIZE);
+        }
+    }
+
+    /// @dev The same over a list of strikes between the class at `line` and the next.
+    function _volError(uint256 strike, uint256 line) private pure returns (uint256 sum) {
+        // Deviations in steps, from 1 to 2^58: r below 2^69, its square below 2^74 (X64) and the
+        // curvature below 2^74; bends are then at most r; notionals below 2^133.
+        unchecked {
+            for (; strike != 0; strike = _at(strike)) {
+                uint256 low = _at(strike + line);
+                uint256 high = _at(strike + line + LINE_SIZE);
+                if (low == high) continue;
+                if (low > high) (low, high) = (high, low);
+                int256 net = int256(_at(strike + NET));
+                uint256 curvature = net < 0
+                    ? FixedPoint.divideUp(99_800 * high, STEPS_PER_UNIT)
+                    : FixedPoint.divideUp(293_600 * STEPS_PER_UNIT, low) + 242_000;
+                uint256 r = (high - low) * ONE / STEPS_PER_UNIT + 1;
+                uint256 bend = FixedPoint.divideUp(r * r, ONE) * curvature;
+                bend = FixedPoint.min(FixedPoint.divideUp(bend, 8e6), 2 * r / 5 + 1);
+                sum += FixedPoint.divideUp(FixedPoint.abs(net) * bend, ONE);
+            }
         }
     }
 

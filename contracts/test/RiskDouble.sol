@@ -3,11 +3,13 @@ pragma solidity 0.8.37;
 
 import {IMarketData} from "../interfaces/IMarketData.sol";
 import {IParameters} from "../interfaces/IParameters.sol";
+import {IPredictiveModel} from "../interfaces/IPredictiveModel.sol";
 import {IRiskModel} from "../interfaces/IRiskModel.sol";
 import {Positions} from "../ledger/Positions.sol";
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {Instrument} from "../types/Instrument.sol";
 import {Position} from "../types/Position.sol";
+import {Exposure} from "../types/Predictive.sol";
 import {
     Assessment,
     Breakdown,
@@ -29,7 +31,7 @@ contract RiskDouble is IRiskModel {
     /// @notice There is nothing to break down.
     error NoBreakdown();
 
-    constructor(IParameters parameters_, IMarketData marketData_) {
+    constructor(IParameters parameters_, IMarketData marketData_, IPredictiveModel) {
         parameters = parameters_;
         marketData = marketData_;
     }
@@ -78,6 +80,10 @@ contract RiskDouble is IRiskModel {
     function breakdown(Portfolio calldata) external pure returns (Breakdown memory) {
         revert NoBreakdown();
     }
+
+    /// @dev None: nothing is predicted.
+    /// @inheritdoc IRiskModel
+    function exposures(Portfolio calldata) external pure returns (Exposure[] memory none) {}
 
     function _value(uint256 slot, Assessment memory a) private view returns (int256) {
         (uint8 underlying, uint32 expiry) = (slot.underlying(), slot.expiry());

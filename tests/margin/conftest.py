@@ -12,9 +12,10 @@ def risk_officer(accounts):
 @pytest.fixture(scope="session")
 def desk(project, risk_officer):
     harness = risk_officer.deploy(project.PortfolioHarness)
-    model = risk_officer.deploy(project.RiskModel, harness, harness)
+    predictive = risk_officer.deploy(project.PredictiveDouble)
+    model = risk_officer.deploy(project.RiskModel, harness, harness, predictive)
     harness.setRiskModel(model, sender=risk_officer)
-    return books.Desk(harness, risk_officer.deploy(project.GasProbe))
+    return books.Desk(harness, predictive, risk_officer.deploy(project.GasProbe))
 
 
 @pytest.fixture
