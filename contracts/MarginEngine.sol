@@ -151,7 +151,10 @@ contract MarginEngine is IMarginEngine, Ledger {
     /// @inheritdoc IMarginEngine
     function setMarginMode(uint256 account, MarginMode mode) external entryPoint {
         _requireAuthorised(account);
-        _save(_loadAccount(account), TransientSnapshot.MUST_CHECK);
+        _save(
+            _loadAccount(account),
+            TransientSnapshot.MUST_CHECK | TransientSnapshot.CHANGED_MODE
+        );
         Header memory header = Accounts.unpack(_headers[account]);
         MarginMode oldMode = header.marginMode;
         header.marginMode = mode;

@@ -14,6 +14,7 @@ import {
 } from "./interfaces/IMarginLens.sol";
 import {IMarketData} from "./interfaces/IMarketData.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
+import {IPredictiveModel} from "./interfaces/IPredictiveModel.sol";
 import {IRiskModel} from "./interfaces/IRiskModel.sol";
 import {Admission} from "./ledger/Admission.sol";
 import {Fees} from "./ledger/Fees.sol";
@@ -22,6 +23,7 @@ import {FixedPoint} from "./math/FixedPoint.sol";
 import {Instrument} from "./types/Instrument.sol";
 import {AuctionPreview} from "./types/Liquidation.sol";
 import {Position} from "./types/Position.sol";
+import {Exposure} from "./types/Predictive.sol";
 import {
     Assessment,
     Breakdown,
@@ -43,6 +45,7 @@ contract MarginLens is IMarginLens {
     IParameters private immutable PARAMETERS;
     IMarketData private immutable MARKET_DATA;
     IRiskModel private immutable RISK_MODEL;
+    IPredictiveModel private immutable PREDICTIVE_MODEL;
     uint8 private immutable SETTLEMENT_DECIMALS;
 
     /// @dev An account while it is being changed.
@@ -63,6 +66,7 @@ contract MarginLens is IMarginLens {
         PARAMETERS = engine_.parameters();
         MARKET_DATA = engine_.marketData();
         RISK_MODEL = engine_.riskModel();
+        PREDICTIVE_MODEL = RISK_MODEL.predictiveModel();
         SETTLEMENT_DECIMALS = engine_.settlementToken().decimals();
     }
 
@@ -185,6 +189,25 @@ contract MarginLens is IMarginLens {
         if (isolated == 0) return 0;
         uint256 portfolio = FixedPoint.min(b.netInitialMargin, isolated);
         return WAD - FixedPoint.divUp(portfolio, isolated);
+    }
+
+    /// @inheritdoc IMarginLens
+    function shortfallAt(uint256 account, uint256 hint) external view returns (uint256) {
+        return PREDICTIVE_MODEL.shortfallAt(_exposures(account), hint);
+    }
+
+    /// @inheritdoc IMarginLens
+    function exceedances(uint256 account, uint256 amount)
+        external
+        view
+        returns (uint256 count, uint256 limit)
+    {
+        return PREDICTIVE_MODEL.exceedances(_exposures(account), amount);
+    }
+
+    function _exposures(uint256 account) private view returns (Exposure[] memory exposures) {
+        exposures = RISK_MODEL.exposures(engine.portfolio(account));
+        if (exposures.length == 0) revert NotPredicted(account);
     }
 
     // ------------------------------------------------------------------------- what would happen

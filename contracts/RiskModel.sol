@@ -60,7 +60,8 @@ contract RiskModel is IRiskModel {
 
     IParameters private immutable PARAMETERS;
     IMarketData private immutable MARKET_DATA;
-    IPredictiveModel private immutable PREDICTIVE_MODEL;
+    /// @inheritdoc IRiskModel
+    IPredictiveModel public immutable predictiveModel;
 
     /// @dev Table of the normal distribution, most of a contract's size on its own.
     address private immutable NORMAL_TABLE;
@@ -149,11 +150,11 @@ contract RiskModel is IRiskModel {
     constructor(
         IParameters parameters,
         IMarketData marketData,
-        IPredictiveModel predictiveModel
+        IPredictiveModel predictiveModel_
     ) {
         PARAMETERS = parameters;
         MARKET_DATA = marketData;
-        PREDICTIVE_MODEL = predictiveModel;
+        predictiveModel = predictiveModel_;
         NORMAL_TABLE = NormalCdf.deploy();
     }
 
@@ -219,7 +220,6 @@ contract RiskModel is IRiskModel {
         if (portfolio.marginMode == MarginMode.PREDICTIVE) {
             result.assessment = second.result.assessment;
             result.health = second.result.health;
-            result.derivativeValue = second.result.derivativeValue;
         }
     }
 
@@ -262,7 +262,7 @@ contract RiskModel is IRiskModel {
     function _loadTerms(Pass memory pass) private view {
         pass.isPredictive = false;
         if (pass.positions.length > MAX_PREDICTIVE_POSITIONS) return;
-        pass.terms = PREDICTIVE_MODEL.terms(pass.exposures);
+        pass.terms = predictiveModel.terms(pass.exposures);
         pass.isPredictive = pass.terms.deviations.length != 0;
     }
 
@@ -568,8 +568,8 @@ contract RiskModel is IRiskModel {
             exposure.underlying = book.result.underlying;
             exposure.deviation = book.range;
             exposure.delta = book.result.delta;
-            exposure.slack =
-                3 * book.errorBound + (FixedPoint.abs(exposure.delta) >> 60) + ROUNDING;
+            exposure.slack = 3 * pass.grid.kernel.nodeErrorBound()
+                + (FixedPoint.abs(exposure.delta) >> 60) + ROUNDING;
             ScenarioGrids.profile(pass.grid, exposure);
         }
     }
@@ -684,7 +684,7 @@ contract RiskModel is IRiskModel {
         GlobalParameters memory globals = pass.globals;
         result.applies = true;
         result.tailRisk = pass.result.scanRisk;
-        (result.shortfall, result.parametric) = PREDICTIVE_MODEL.measure(pass.profiles);
+        (result.shortfall, result.parametric) = predictiveModel.measure(pass.profiles);
         uint256 charges = pass.charges + pass.result.depegCharge;
         uint256 risk = FixedPoint.max(
             result.shortfall, FixedPoint.mulUp(pass.terms.floorWeight, result.tailRisk)

@@ -16,6 +16,7 @@ from ape.api import AccountAPI
 from ape.contracts import ContractInstance
 from ape.exceptions import AccountsError, ApeException
 from ape.logging import LogLevel, logger
+from ape.utils import ZERO_ADDRESS
 from eth_utils import keccak
 from tqdm import tqdm
 

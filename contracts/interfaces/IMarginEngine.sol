@@ -60,11 +60,12 @@ interface IMarginEngine is ILedger {
     /// @param subIds Bit i allows sub-account i; replaces the earlier bitmap.
     function setOperator(address operator, uint256 subIds) external;
 
-    /// @notice Chooses the generation of margin the account is held to; admission must hold
-    /// afterwards. For the owner or an operator.
+    /// @notice Chooses the generation of margin the account is held to; it must be healthy
+    /// afterwards, at young prices, and not in auction. For the owner or an operator.
     /// @param account Account id.
     /// @param mode Generation.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `StalePrice`, `BelowInitialMargin`.
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `StalePrice`, `InAuction`,
+    /// `BelowInitialMargin`.
     function setMarginMode(uint256 account, MarginMode mode) external;
 
     /// @notice Runs calls on this contract one after the other, as the caller; admission of all

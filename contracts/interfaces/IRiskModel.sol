@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Exposure} from "../types/Predictive.sol";
 import {Assessment, Breakdown, Portfolio} from "../types/Types.sol";
+import {IPredictiveModel} from "./IPredictiveModel.sol";
 
 /// @title Stateless risk model
 /// @notice Values a portfolio and computes its requirement. Assumes `portfolio` is what an engine's
@@ -21,6 +22,9 @@ interface IRiskModel {
     /// @param portfolio Account, up to date.
     /// @return Requirement and equity, with all they are made of.
     function breakdown(Portfolio calldata portfolio) external view returns (Breakdown memory);
+
+    /// @notice The model asked for predictive margin.
+    function predictiveModel() external view returns (IPredictiveModel);
 
     /// @notice What the predictive model is given of a portfolio, whatever its mode.
     /// @param portfolio Account, up to date.

@@ -377,7 +377,9 @@ abstract contract Ledger is ILedger, AccessManaged {
         TransientSnapshot.clear(accounts);
     }
 
-    /// @dev A bidder has to be healthy, at prices of any age; everybody else may also reduce risk.
+    /// @dev A bidder has to be healthy, at prices of any age; so has, at prices that are young,
+    /// whoever changed the mode, for risk cannot be compared by two yardsticks; everybody else may
+    /// also reduce risk.
     function _requireAdmissible(uint256 id, uint256 flags) internal {
         Account memory account = _loadAccount(id);
         bool inAuction = account.header.inAuction;
@@ -397,7 +399,8 @@ abstract contract Ledger is ILedger, AccessManaged {
         bool pays = withdrew || isBidder || flags & TransientSnapshot.PAID != 0;
         bool unrealised = pays && a.collateralEquity < 0;
         if (stale || below || inAuction || unrealised) {
-            bool mayReduce = !withdrew && !isBidder && !unrealised;
+            bool mayReduce = !withdrew && !isBidder && !unrealised
+                && flags & TransientSnapshot.CHANGED_MODE == 0;
             if (!mayReduce || !_isNoRiskier(id, a)) {
                 if (stale) revert StalePrice(id, a.oldestTimestamp, maxPriceAge);
                 if (inAuction) revert ILiquidationEngine.InAuction(id);

@@ -19,6 +19,7 @@ library TransientSnapshot {
     uint256 internal constant WITHDREW = 1 << 253;
     uint256 internal constant PAID = 1 << 252;
     uint256 internal constant BID = 1 << 251;
+    uint256 internal constant CHANGED_MODE = 1 << 250;
 
     /// @notice Flags of an account; zero if it has not been saved.
     function flags(uint256 account) internal view returns (uint256) {

@@ -124,7 +124,7 @@ library ScenarioGrids {
             uint256 nodes = grid.nodes;
             exposure.pnl = new int256[](nodes);
             for (uint256 j; j < nodes; ++j) exposure.pnl[j] = kernel.netted(grid.count + j);
-            (exposure.longs, exposure.slopes) = kernel.longs(grid.count, nodes);
+            exposure.slopes = kernel.slopes(grid.count, nodes);
             uint256 class = grid.classVolPpm.length - NODE_CLASSES;
             for (uint256 v; v < 3; ++v) exposure.volErrors[v] = kernel.volError(class + v);
         }

@@ -16,7 +16,7 @@ type Grid is uint256;
 /// `setScenario` for every scenario. For each strike of an expiry: `openStrike`, `setDeviations`,
 /// `addOption` for the call, the put or both, `closeStrike`; for everything else `addLinear`. Then
 /// `priceEnds`, if wanted followed by `worstLoss` or by `priceAll` and `netted`; or, with `setNode`
-/// after the scenarios, `priceNodes` and `netted`, `longs` and `volError`.
+/// after the scenarios, `priceNodes` and `netted`, `slopes` and `volError`.
 ///
 /// Sums are exact and kept in units of 2^-64 wei (not weighted) or, weighted, in `LOSS_UNIT`ths of
 /// a wei; each is rounded once, when it is read.
@@ -81,10 +81,12 @@ library ScenarioKernel {
     uint256 private constant VALUE = 0x260;
     uint256 private constant DELTA = 0x280;
     uint256 private constant GROSS_DELTA = 0x2a0;
-    uint256 private constant TOTALS_END = 0x2c0;
+    uint256 private constant SIZES = 0x2c0;
+    uint256 private constant MAX_NODE = 0x2e0;
+    uint256 private constant TOTALS_END = 0x300;
     /// @dev A scenario in which nothing moves.
-    uint256 private constant MARKET = 0x2c0;
-    uint256 private constant HEADER = 0x340;
+    uint256 private constant MARKET = 0x300;
+    uint256 private constant HEADER = 0x380;
     /// @dev A class: address of the end of its scenarios.
     uint256 private constant CLASS_SIZE = 0x20;
     /// @dev A scenario: ln(move) (X64), move (X64), weight (Ppm), offset of its class's line in a
@@ -236,7 +238,7 @@ library ScenarioKernel {
             mstore(add(node, MOVE), moveX64)
             mstore(add(node, WEIGHT), 1000000)
             mstore(add(node, LINE), add(LINES, mul(add(class, 1), LINE_SIZE)))
-            if gt(moveX64, mload(add(grid, MAX_MOVE))) { mstore(add(grid, MAX_MOVE), moveX64) }
+            if gt(moveX64, mload(add(grid, MAX_NODE))) { mstore(add(grid, MAX_NODE), moveX64) }
         }
     }
 
@@ -327,7 +329,9 @@ library ScenarioKernel {
             increase(add(strike, NET), notional)
             increase(add(grid, OPTIONS), 1)
             let bound := add(mload(add(grid, MAX_MOVE)), mload(add(strike, RATIO)))
-            increase(add(grid, NOTIONAL), mul(add(absolute(notional), 1), bound))
+            let size := add(absolute(notional), 1)
+            increase(add(grid, SIZES), size)
+            increase(add(grid, NOTIONAL), mul(size, bound))
             increase(add(grid, VALUE), sar(64, mul(notional, mload(add(strike, AT_MARKET)))))
             let delta := mload(add(strike, CALL_DELTA))
             let option := mload(0x40)
@@ -470,33 +474,41 @@ library ScenarioKernel {
         }
     }
 
-    /// @notice Value of what is convex in the move in every node, and its slope: of the strikes of
-    /// positive net notional and of a linear position, if positive in all. USD, rounded down. A
-    /// node at the least move, where moves are cut, has no slope.
+    /// @notice Slope in the move, at every node, of what is convex in it: of the strikes of positive
+    /// net notional and of a linear position, if positive in all. USD, rounded down; zero at the
+    /// least move, where moves are cut.
     /// @param first Index of the first node.
     /// @param count Nodes priced.
-    function longs(Grid grid, uint256 first, uint256 count)
+    function slopes(Grid grid, uint256 first, uint256 count)
         internal
         pure
-        returns (int256[] memory values, int256[] memory slopes)
+        returns (int256[] memory values)
     {
         values = new int256[](count);
-        slopes = new int256[](count);
-        // Values below 2^211, slopes (X40) below 2^179, the linear position below 2^140.
+        // Slopes (X40) below 2^179, the linear position below 2^140.
         assembly ("memory-safe") {
             let linear := mload(add(grid, LINEAR))
             linear := mul(linear, sgt(linear, 0))
             let node := add(mload(add(grid, SCENARIOS)), mul(first, SCENARIO_SIZE))
-            for { let i := 0 } lt(i, count) {} {
-                i := add(i, 1)
-                let move := mload(add(node, MOVE))
-                let sum := add(mload(add(node, LONG)), mul(linear, sub(move, ONE)))
-                mstore(add(values, shl(5, i)), sar(64, sum))
-                sum := add(sar(40, mload(add(node, LONG_SLOPE))), linear)
-                mstore(add(slopes, shl(5, i)), mul(sum, gt(move, LEAST_MOVE)))
-                node := add(node, SCENARIO_SIZE)
+            let end := add(values, shl(5, count))
+            for { let p := values } lt(p, end) { node := add(node, SCENARIO_SIZE) } {
+                p := add(p, 32)
+                let slope := add(sar(40, mload(add(node, LONG_SLOPE))), linear)
+                mstore(p, mul(slope, gt(mload(add(node, MOVE)), LEAST_MOVE)))
             }
         }
+    }
+
+    /// @notice The same bound as `errorBound` for nodes too, whose moves may be greater.
+    function nodeErrorBound(Grid grid) internal pure returns (uint256) {
+        uint256 notional = _word(grid, NOTIONAL);
+        uint256 move = _word(grid, MAX_MOVE);
+        uint256 node = _word(grid, MAX_NODE);
+        // As in `addOption`.
+        unchecked {
+            if (node > move) notional += (node - move) * _word(grid, SIZES);
+        }
+        return _errorBound(grid, notional);
     }
 
     /// @notice What all options may lose, per unit of move, between two classes that follow each
@@ -558,7 +570,10 @@ library ScenarioKernel {
     /// with M = max(1, greatest move); zero without options. It covers any part of what was added,
     /// too.
     function errorBound(Grid grid) internal pure returns (uint256) {
-        uint256 notional = _word(grid, NOTIONAL);
+        return _errorBound(grid, _word(grid, NOTIONAL));
+    }
+
+    function _errorBound(Grid grid, uint256 notional) private pure returns (uint256) {
         uint256 options = _word(grid, OPTIONS);
         if (options == 0) return 0;
         // The sum is below 2^214 for 256 positions, so its product with the constant below 2^170.

@@ -91,6 +91,16 @@ contract PortfolioHarness is IMarketData, IParameters, TryMany {
         }
     }
 
+    /// @notice Sets the market and returns what the predictive model would be given of a portfolio,
+    /// encoded; meant for `eth_call`.
+    function exposuresOf(MarketCase calldata market, Portfolio calldata portfolio)
+        external
+        returns (bytes memory)
+    {
+        setMarket(market);
+        return abi.encode(riskModel.exposures(portfolio));
+    }
+
     /// @notice Sets the market to be margined in.
     function setMarket(MarketCase calldata market) public {
         _global = market.global;

@@ -27,11 +27,14 @@ contract RiskDouble is IRiskModel {
 
     IParameters private immutable parameters;
     IMarketData private immutable marketData;
+    /// @inheritdoc IRiskModel
+    IPredictiveModel public immutable predictiveModel;
 
     /// @notice There is nothing to break down.
     error NoBreakdown();
 
-    constructor(IParameters parameters_, IMarketData marketData_, IPredictiveModel) {
+    constructor(IParameters parameters_, IMarketData marketData_, IPredictiveModel model) {
+        predictiveModel = model;
         parameters = parameters_;
         marketData = marketData_;
     }

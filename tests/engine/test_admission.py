@@ -9,6 +9,7 @@ from engine.world import (
     ETH,
     ISOLATED,
     PORTFOLIO,
+    PREDICTIVE,
     USDX,
     WAD,
     WETH,
@@ -132,13 +133,36 @@ def test_isolated_mode_asks_for_its_own_margin(world, engine, trader, maker):
     engine.setMarginMode(account, ISOLATED, sender=trader)
 
 
-def test_the_way_back_to_portfolio_mode_is_always_open(world, engine, trader, maker):
+@pytest.mark.parametrize("mode", [PORTFOLIO, ISOLATED, PREDICTIVE])
+def test_only_the_healthy_change_their_mode(world, engine, trader, maker, mode):
     account = account_of(trader)
     engine.setMarginMode(account, ISOLATED, sender=trader)
     world.deposit(trader, CASH, 8_000)
     world.trade(trader, maker, perpetual(), 10, PRICE)
     world.set_spot(ETH, PRICE, mark=PRICE - 500)  # below even portfolio margin
-    engine.setMarginMode(account, PORTFOLIO, sender=trader)
+    required = 8_000 if mode == ISOLATED else 4_000
+    refused = {"initialEquity": 3_000 * WAD, "initialMargin": required * WAD}
+    with world.refuses("BelowInitialMargin", account=account, **refused):
+        engine.setMarginMode(account, mode, sender=trader)
+    world.set_spot(ETH, PRICE, mark=PRICE)
+    engine.setMarginMode(account, mode, sender=trader)
+
+
+def test_a_reduction_of_risk_does_not_excuse_a_change_of_mode(world, engine, trader, maker):
+    account = account_of(trader)
+    world.deposit(trader, CASH, 4_000)
+    world.trade(trader, maker, perpetual(), 10, PRICE)
+    world.set_spot(ETH, PRICE, mark=PRICE - 100)
+    orders = (
+        world.order(trader, perpetual(), -1, PRICE - 100),
+        world.order(maker, perpetual(), 1, PRICE - 100),
+    )
+    reduction = ("matchOrders", world.match_arguments(*orders))
+    refused = {"initialEquity": 3_000 * WAD, "initialMargin": 3_600 * WAD}
+    change = ("setMarginMode", (account, PREDICTIVE))
+    with world.refuses("BelowInitialMargin", account=account, **refused):
+        world.batch(trader, reduction, change)
+    world.batch(trader, reduction)
 
 
 # ------------------------------------------------------------------------ between the margins

@@ -12,6 +12,9 @@ from engine.world import (
     BTC,
     CASH,
     ETH,
+    ISOLATED,
+    PORTFOLIO,
+    PREDICTIVE,
     USDX,
     WAD,
     WETH,
@@ -422,6 +425,9 @@ def test_the_owner_in_auction_may_only_reduce_risk(on_sale):
     venue.deposit(venue.trader, CASH, 1_000)
     with venue.refuses("InAuction", account=trader):
         venue.withdraw(venue.trader, CASH, 1)
+    for mode in (PORTFOLIO, ISOLATED, PREDICTIVE):
+        with venue.refuses("InAuction", account=trader):
+            venue.engine.setMarginMode(trader, mode, sender=venue.trader)
     assert venue.status(venue.trader) == IN_AUCTION
     venue.fund(venue.trader, CASH, 10**6)
     receipt = venue.batch(

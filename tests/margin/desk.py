@@ -19,6 +19,7 @@ from reference_model.types import (
     MarginMode,
     Market,
     Portfolio,
+    PredictiveBreakdown,
     Scenario,
     Slice,
     Spot,
@@ -38,9 +39,10 @@ UNDERLYING = (
     "(uint8,int256[],uint256,uint256,uint256,int256,uint256,uint256,uint256,uint256,uint256,"
     "uint256,uint256,uint256,uint256,uint256,uint256)"
 )
+PREDICTIVE = "(bool,uint256,uint256,uint256,uint256,uint256,uint256,uint256)"
 BREAKDOWN = (
     f"({ASSESSMENT},uint8,uint256,int256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,"
-    f"uint256[8],{UNDERLYING}[])"
+    f"uint256[8],{PREDICTIVE},{UNDERLYING}[])"
 )
 
 
@@ -204,12 +206,15 @@ class Desk:
     ----------
     harness : ape.contracts.ContractInstance
         A ``PortfolioHarness``: parameters and market data in one.
+    predictive : ape.contracts.ContractInstance
+        A ``PredictiveDouble``: the predictive model.
     probe : ape.contracts.ContractInstance
         A ``GasProbe``.
     """
 
-    def __init__(self, harness, probe):
+    def __init__(self, harness, predictive, probe):
         self.harness = harness
+        self.predictive = predictive
         self.probe = probe
 
     def outcomes(self, in_market, books, full=True):
@@ -250,7 +255,10 @@ def _answer(outcome):
 
 def to_breakdown(fields):
     """Return a breakdown from its decoded fields."""
-    assessment, *middle, underlyings = fields
+    assessment, *middle, predictive, underlyings = fields
     return Breakdown(
-        Assessment(*assessment), *middle, tuple(UnderlyingBreakdown(*u) for u in underlyings)
+        Assessment(*assessment),
+        *middle,
+        PredictiveBreakdown(*predictive),
+        tuple(UnderlyingBreakdown(*u) for u in underlyings),
     )
