@@ -16,7 +16,6 @@ from ape.api import AccountAPI
 from ape.contracts import ContractInstance
 from ape.exceptions import AccountsError, ApeException
 from ape.logging import LogLevel, logger
-from ape.utils import ZERO_ADDRESS
 from eth_utils import keccak
 from tqdm import tqdm
 
@@ -31,6 +30,8 @@ from scripts._hub import HubSteps
 
 OUTPUT = Path("out") / "deployments"
 ADMIN_ROLE = 0
+# Share of the tail, horizon, floor, weight of parametric margin, width of the box, single asset.
+PREDICTIVE_DEFAULTS = (25 * 10**15, 86_400, 5 * 10**17, 10**18, 3 * 10**17, 5 * 10**17)
 ROLE_FUNCTIONS = {
     "governor": {
         "Parameters": (
@@ -363,6 +364,7 @@ class _Run:
         else:
             yield "market data", self._deploy_market_data
         yield "volatility estimator", self._deploy_volatility_estimator
+        yield "predictive model", self._deploy_predictive_model
         yield "risk model", self._deploy_risk_model
         yield "liquidation parameters", self._deploy_liquidation_parameters
         yield "margin engine", self._deploy_margin_engine
@@ -430,7 +432,12 @@ class _Run:
 
     def _deploy_risk_model(self) -> None:
         market_data = self._at(self.manifest.market_data)
-        self._deploy("RiskModel", self._at("Parameters"), market_data, ZERO_ADDRESS)
+        model = self._at("PredictiveModel")
+        self._deploy("RiskModel", self._at("Parameters"), market_data, model)
+
+    def _deploy_predictive_model(self) -> None:
+        addresses = map(self._at, ("Governance", "Parameters", "VolatilityEstimator"))
+        self._deploy("PredictiveModel", *addresses, PREDICTIVE_DEFAULTS)
 
     def _deploy_liquidation_parameters(self) -> None:
         rules = self.configuration.liquidation.struct()
