@@ -33,6 +33,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     /// @dev Units of a loss in 2^e wei.
     uint256 private constant UNITS = 1024;
     uint256 private constant DAY = 1 days;
+    uint256 private constant NOWHERE = Vectors.MAX_PLACES;
 
     Parameters public immutable PARAMETERS;
     IVolatilityEstimator public immutable ESTIMATOR;
@@ -55,13 +56,17 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     /// @param first Index of the first date.
     /// @param exponent e: a unit is 2^e / 1024 wei.
     /// @param slack Of all exposures.
-    /// @param places Of the exposures' underlyings in the basket.
+    /// @param places Of the exposures' underlyings in the basket; `NOWHERE` for those without.
+    /// @param uncovered Worst scenarios of exposures that the latest publication does not cover.
+    /// @param uncoveredBefore The same of the list before it.
     struct Book {
         uint256[] sums;
         uint256 first;
         uint256 exponent;
         uint256 slack;
         uint256[] places;
+        uint256 uncovered;
+        uint256 uncoveredBefore;
     }
 
     State private _state;
@@ -139,21 +144,27 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 time = PARAMETERS.activeTime();
         PredictiveParameters memory p = _parametersAt(s, time);
         (result.floorWeight, result.parametricWeight) = (p.floorWeight, p.parametricWeight);
-        uint8[] memory ids = new uint8[](LibBit.popCount(underlyings));
-        uint256 rest = underlyings;
+        uint256 covered = underlyings & ~_uncovered(underlyings, s.places);
+        uint256 listed = time < s.end ? s.placesBefore : s.places;
+        result.uncovered = _uncovered(underlyings, listed);
+        uint8[] memory ids = new uint8[](LibBit.popCount(covered));
         for (uint256 i; i < ids.length; ++i) {
-            ids[i] = uint8(LibBit.ffs(rest));
-            rest &= rest - 1;
+            ids[i] = uint8(LibBit.ffs(covered));
+            covered &= covered - 1;
         }
-        uint8[] memory basket = ESTIMATOR.basket();
-        uint256 covered = _covered(s, time);
-        for (uint256 place; place < covered; ++place) underlyings &= ~(1 << basket[place]);
-        if (underlyings != 0) return result;
-        (result.deviations, result.initialDeviations) = ESTIMATOR.deviations(ids);
+        (uint256[] memory current, uint256[] memory initial) = ESTIMATOR.deviations(ids);
         uint256 root = FixedPoint.sqrtUp(FixedPoint.divideUp(p.horizonSeconds * 1e36, DAY));
-        for (uint256 i; i < ids.length; ++i) {
-            result.deviations[i] = _ofHorizon(result.deviations[i], root);
-            result.initialDeviations[i] = _ofHorizon(result.initialDeviations[i], root);
+        uint256 count = LibBit.popCount(underlyings);
+        result.deviations = new uint256[](count);
+        result.initialDeviations = new uint256[](count);
+        uint256 next;
+        for (uint256 i; i < count && next < ids.length; ++i) {
+            if (LibBit.ffs(underlyings) == ids[next]) {
+                result.deviations[i] = _ofHorizon(current[next], root);
+                result.initialDeviations[i] = _ofHorizon(initial[next], root);
+                ++next;
+            }
+            underlyings &= underlyings - 1;
         }
     }
 
@@ -173,7 +184,12 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         int64[36] memory covariances;
         if (exposures.length > 1) covariances = ESTIMATOR.covariances();
         parametric = Parametric.margin(
-            exposures, book.places, covariances, p.correlationWidth, p.singleAssetFloor
+            exposures,
+            book.places,
+            s.places,
+            covariances,
+            p.correlationWidth,
+            p.singleAssetFloor
         );
     }
 
@@ -202,7 +218,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 time = PARAMETERS.activeTime();
         Book memory book = _bookOf(exposures, s, time, _firstInForce(s, time));
         limit = _parametersAt(s, time).tailShare * uint256(s.stored - s.leaving) / WAD;
-        amount = amount > book.slack ? (amount - book.slack) * UNITS : 0;
+        uint256 apart = book.slack + book.uncovered;
+        amount = amount > apart ? (amount - apart) * UNITS : 0;
         for (uint256 i = s.leaving - book.first; i < book.sums.length; ++i) {
             if (Pass.loss(book.sums[i]) << book.exponent > amount) ++count;
         }
@@ -264,43 +281,72 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 time,
         uint256 first
     ) private view returns (Book memory book) {
-        (book.places, book.slack) = _placesOf(exposures, s, time);
-        uint256 count = exposures.length;
+        _place(exposures, s, book);
         uint256 bits;
-        for (uint256 i; i < count; ++i) bits |= Profiles.charge(exposures[i], book.places[i]);
-        book.exponent = Profiles.exponentOf(bits);
-        for (uint256 i; i < count; ++i) {
-            Profiles.fill(exposures[i], book.places[i], book.exponent);
+        for (uint256 i; i < exposures.length; ++i) {
+            uint256 place = book.places[i];
+            if (place < s.places) bits |= Profiles.charge(exposures[i], place);
         }
+        book.exponent = Profiles.exponentOf(bits);
         book.first = first;
         book.sums = Vectors.read(_pointers, first, s.stored);
-        Pass.run(book.sums, book.places);
+        // Places are new only if no date stays: dates of the list before know nothing of them.
+        uint256 split = first < s.leaving && s.placesBefore < s.places ? s.before - first : 0;
+        if (split != 0) _earn(exposures, book, 0, split, 0, s.placesBefore);
+        uint256 from = split == 0 ? 0 : s.placesBefore;
+        _earn(exposures, book, split, book.sums.length, from, s.places);
     }
 
-    /// @dev Refuses what was not made for the places covered at a time.
-    function _placesOf(Exposure[] calldata exposures, State memory s, uint256 time)
+    /// @dev Writes the rows of exposures with places in [newPlace, places), and runs over the dates
+    /// in [from, to) with all that have places below.
+    function _earn(
+        Exposure[] calldata exposures,
+        Book memory book,
+        uint256 from,
+        uint256 to,
+        uint256 newPlace,
+        uint256 places
+    ) private pure {
+        uint256 present;
+        for (uint256 i; i < exposures.length; ++i) {
+            uint256 place = book.places[i];
+            if (place >= places) continue;
+            present |= 1 << place;
+            if (place >= newPlace) Profiles.fill(exposures[i], place, book.exponent);
+        }
+        Pass.run(book.sums, from, to, present);
+    }
+
+    /// @dev Finds the exposures' places, refuses what is not complete, and sums up what needs none.
+    function _place(Exposure[] calldata exposures, State memory s, Book memory book)
         private
         view
-        returns (uint256[] memory places, uint256 slack)
     {
         uint8[] memory basket = ESTIMATOR.basket();
-        uint256 covered = _covered(s, time);
         // By underlying, one more than its place.
         bytes memory known = new bytes(256);
-        for (uint256 place; place < covered; ++place) {
-            known[basket[place]] = bytes1(uint8(place + 1));
-        }
-        places = new uint256[](exposures.length);
+        for (uint256 p; p < basket.length; ++p) known[basket[p]] = bytes1(uint8(p + 1));
+        book.places = new uint256[](exposures.length);
         uint256 last;
-        for (uint256 i; i < places.length; ++i) {
+        for (uint256 i; i < exposures.length; ++i) {
             Exposure calldata exposure = exposures[i];
-            uint8 underlying = exposure.underlying;
-            uint256 place = uint8(known[underlying]);
-            if (place == 0) revert NotCovered(underlying);
-            if (underlying <= last || !Profiles.isComplete(exposure)) revert InvalidExposure(i);
-            (last, places[i]) = (underlying, place - 1);
-            slack += exposure.slack;
+            uint256 place = uint8(known[exposure.underlying]);
+            place = place == 0 ? NOWHERE : place - 1;
+            bool isComplete = place >= s.places || Profiles.isComplete(exposure);
+            if (exposure.underlying <= last || !isComplete) revert InvalidExposure(i);
+            last = exposure.underlying;
+            book.places[i] = place;
+            book.slack += exposure.slack;
+            if (place >= s.places) book.uncovered += exposure.scenarioLoss;
+            if (place >= s.placesBefore) book.uncoveredBefore += exposure.scenarioLoss;
         }
+    }
+
+    /// @return Those of a bitmap of underlyings that have none of the first places of the basket.
+    function _uncovered(uint256 underlyings, uint256 places) private view returns (uint256) {
+        uint8[] memory basket = ESTIMATOR.basket();
+        for (uint256 place; place < places; ++place) underlyings &= ~(1 << basket[place]);
+        return underlyings;
     }
 
     /// @dev Selects from the list before and from that after the last publication, and goes from
@@ -319,22 +365,19 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     ) private pure returns (uint256) {
         uint256 units =
             select(book.sums, s.leaving - book.first, book.sums.length, tailShare, hint);
-        uint256 amount = _toWei(units, book.exponent);
+        uint256 amount = _toWei(units, book.exponent) + book.uncovered;
         if (time < s.end) {
             units = select(book.sums, 0, s.before, tailShare, hint);
             uint256 progress =
                 time > s.start ? (time - s.start) * WAD / (s.end - s.start) : 0;
-            amount = Ramp.between(_toWei(units, book.exponent), amount, progress, WAD);
+            uint256 before = _toWei(units, book.exponent) + book.uncoveredBefore;
+            amount = Ramp.between(before, amount, progress, WAD);
         }
         return amount + book.slack;
     }
 
     function _firstInForce(State memory s, uint256 time) private pure returns (uint256) {
         return time < s.end ? 0 : s.leaving;
-    }
-
-    function _covered(State memory s, uint256 time) private pure returns (uint256) {
-        return time < s.end ? s.placesBefore : s.places;
     }
 
     function _parametersAt(State memory s, uint256 time)

@@ -20,12 +20,14 @@ library Parametric {
 
     /// @notice Parametric margin, USD, rounded up.
     /// @param places Of the exposures' underlyings in the basket.
+    /// @param covered Places that any list covers: what has another counts its worst scenario alone.
     /// @param covariances Of the basket (`IVolatilityEstimator.covariances`); not read for one.
     /// @param width Of the box of correlations.
     /// @param singleAssetFloor Share of the largest underlying's linear risk.
     function margin(
         Exposure[] calldata exposures,
         uint256[] memory places,
+        uint256 covered,
         int64[36] memory covariances,
         uint256 width,
         uint256 singleAssetFloor
@@ -35,11 +37,16 @@ library Parametric {
         uint256 greatest;
         for (uint256 i; i < count; ++i) {
             Exposure calldata exposure = exposures[i];
+            result += exposure.slack;
+            if (places[i] >= covered) {
+                result += exposure.scenarioLoss;
+                continue;
+            }
             uint256 amount = FixedPoint.abs(exposure.delta) + exposure.slack;
             amount = FixedPoint.mulUp(amount, exposure.deviation);
             risks[i] = exposure.delta < 0 ? -int256(amount) : int256(amount);
             greatest = FixedPoint.max(greatest, amount);
-            result += exposure.slack + _beyondDelta(exposure);
+            result += _beyondDelta(exposure);
         }
         if (greatest == 0) return result;
         uint256 bits = LibBit.fls(greatest) + 1;
@@ -66,8 +73,10 @@ library Parametric {
         unchecked {
             int256 total;
             for (uint256 j; j < risks.length; ++j) {
+                if (risks[j] == 0) continue;
                 int256 inner;
                 for (uint256 i; i < j; ++i) {
+                    if (risks[i] == 0) continue;
                     int256 product = risks[i] * risks[j];
                     int256 correlation = _correlation(covariances, places[i], places[j]);
                     if (risks[i] < 0 != risks[j] < 0) correlation = -correlation;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {LibBit} from "solady/src/utils/LibBit.sol";
+
 /// @title The pass over the dates: what a book earns on each
 /// @notice Specification, Predictive margin, section 5 (lanes).
 /// @dev One multiplication is the whole interpolation in an underlying. A row's word is
@@ -24,19 +26,27 @@ library Pass {
     uint256 private constant FIELDS = 2 ** 11 + (2 ** 10 - 1) * (2 ** 90 + 2 ** 175);
 
     /// @notice Replaces the word of each date by the sum over underlyings, to be read by `loss`.
-    /// @param words Dates.
-    /// @param places Those whose rows were written, ascending or not; the rows of others are zero.
-    function run(uint256[] memory words, uint256[] memory places) internal pure {
-        uint256 count = places.length;
-        if (count > 4) return _all(words);
-        uint256[4] memory shifts;
-        uint256 absent = _absent(places);
-        // Places are below 8.
+    /// @param words Dates, of which those from `from` up to, not including, `to` are replaced.
+    /// @param present Bit p is set if the rows of place p were written; those of others are zero.
+    function run(uint256[] memory words, uint256 from, uint256 to, uint256 present) internal pure {
+        // Memory, and places below 8: an absent one stands in where there are fewer than a loop has.
         unchecked {
-            for (uint256 i; i < 4; ++i) shifts[i] = 10 * (i < count ? places[i] : absent);
+            (from, to) = (from + 1 << 5, to + 1 << 5);
+            assembly ("memory-safe") {
+                from := add(words, from)
+                to := add(words, to)
+            }
+            uint256 count = LibBit.popCount(present);
+            if (count > 4) return _all(from, to);
+            uint256[4] memory shifts;
+            uint256 absent = LibBit.ffs(~present);
+            for (uint256 i; i < 4; ++i) {
+                shifts[i] = 10 * (present == 0 ? absent : LibBit.ffs(present));
+                if (present != 0) present &= present - 1;
+            }
+            if (count > 2) _four(from, to, shifts[0], shifts[1], shifts[2], shifts[3]);
+            else _two(from, to, shifts[0], shifts[1]);
         }
-        if (count > 2) _four(words, shifts[0], shifts[1], shifts[2], shifts[3]);
-        else _two(words, shifts[0], shifts[1]);
     }
 
     /// @notice Loss of a date, in units of 2^e / 1024 wei; 0 for a profit.
@@ -56,21 +66,10 @@ library Pass {
         }
     }
 
-    /// @return place One that is not among fewer than eight.
-    function _absent(uint256[] memory places) private pure returns (uint256 place) {
-        // Places are below 8.
-        unchecked {
-            uint256 present;
-            for (uint256 i; i < places.length; ++i) present |= 1 << places[i];
-            while (present >> place & 1 != 0) ++place;
-        }
-    }
-
-    function _two(uint256[] memory words, uint256 a, uint256 b) private pure {
+    function _two(uint256 at, uint256 end, uint256 a, uint256 b) private pure {
         // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
-            let at := add(words, 32)
-            for { let end := add(at, shl(5, mload(words))) } lt(at, end) { at := add(at, 32) } {
+            for {} lt(at, end) { at := add(at, 32) } {
                 let word := or(mload(at), PLACES)
                 let v := shr(a, word)
                 let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
@@ -80,14 +79,13 @@ library Pass {
         }
     }
 
-    function _four(uint256[] memory words, uint256 a, uint256 b, uint256 c, uint256 d)
+    function _four(uint256 at, uint256 end, uint256 a, uint256 b, uint256 c, uint256 d)
         private
         pure
     {
         // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
-            let at := add(words, 32)
-            for { let end := add(at, shl(5, mload(words))) } lt(at, end) { at := add(at, 32) } {
+            for {} lt(at, end) { at := add(at, 32) } {
                 let word := or(mload(at), PLACES)
                 let v := shr(a, word)
                 let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
@@ -101,11 +99,10 @@ library Pass {
         }
     }
 
-    function _all(uint256[] memory words) private pure {
+    function _all(uint256 at, uint256 end) private pure {
         // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
-            let at := add(words, 32)
-            for { let end := add(at, shl(5, mload(words))) } lt(at, end) { at := add(at, 32) } {
+            for {} lt(at, end) { at := add(at, 32) } {
                 let v := or(mload(at), PLACES)
                 let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
                 v := shr(10, v)
