@@ -11,6 +11,7 @@ Source: specification, sections 3, 7, 8, 9 and 13.
 from random import Random
 from typing import NamedTuple
 
+from reference_model import vectors
 from reference_model.types import (
     DAY,
     PPM,
@@ -22,6 +23,9 @@ from reference_model.types import (
     GlobalParameters,
     Market,
     Portfolio,
+    Prediction,
+    PredictiveParameters,
+    Publication,
     Scenario,
     Slice,
     Spot,
@@ -282,6 +286,95 @@ def _collateral(rng, asset, underlyings, extreme, now):
     )
     stable_rate = drawn(rng, 1, MAX_PRICE, rate) if extreme else near(rng, rate, 0.2)
     return Collateral(asset, parameters, rate, stable_rate, _timestamp(rng, now))
+
+
+# Prediction --------------------------------------------------------------------------------------
+
+
+def random_prediction(rng: Random, market: Market, dates: int = 250) -> Prediction:
+    """Vectors for some of a market's underlyings: of a first publication or a later one.
+
+    The ramp of the last publication has not begun, is under way or is over; `dates` are in force
+    at its end.
+    """
+    basket = _basket(rng, market)
+    places = rng.randint(0, len(basket))
+    before = rng.choice((0, dates)) if places else dates
+    leaving = rng.randint(0, before)
+    all_leave = leaving == before
+    places_before = rng.randint(0, places) if all_leave and before else 0 if all_leave else places
+    words = (
+        *random_words(rng, before, places_before),
+        *random_words(rng, dates - before + leaving, places),
+    )
+    start = rng.randint(0, 10 * DAY)
+    active = around(rng, start + rng.choice((0, DAY // 3, DAY, 3 * DAY)), start, 20 * DAY)
+    correlation = _correlation(rng, len(basket))
+    return Prediction(
+        _predictive_parameters(rng),
+        basket,
+        tuple(_deviations(rng) for _ in basket),
+        correlation,
+        Publication(len(words), before, leaving, places_before, places, start, start + DAY),
+        words,
+        active,
+    )
+
+
+def _basket(rng, market):
+    """Up to eight underlyings, those of the market and others, in any order."""
+    own = [spot.underlying for spot in market.spots]
+    others = rng.sample([u for u in range(1, 256) if u not in own], rng.randint(0, 2))
+    basket = [u for u in own if rng.random() < 0.9] + others
+    rng.shuffle(basket)
+    return tuple(basket[: vectors.MAX_PLACES])
+
+
+def random_words(rng: Random, dates: int, places: int) -> tuple[int, ...]:
+    """Joint moves with a common factor and fat tails, now and then on a node or beyond all."""
+    if not places:
+        return (0,) * dates
+
+    def moves(nodes, scale):
+        common = scale * bell(rng)
+        for _ in range(places):
+            wild = rng.random() < 0.02
+            yield rng.choice(nodes) * rng.choice((1, 1.5)) if wild else common + scale * bell(rng)
+
+    z, y = (
+        [list(moves(nodes.tolist(), scale)) for _ in range(dates)]
+        for nodes, scale in ((vectors.NODES, 1.5), (vectors.VOL_NODES, 0.3))
+    )
+    return tuple(vectors.encode(z, y)) if dates else ()
+
+
+def _predictive_parameters(rng):
+    return PredictiveParameters(
+        tail_share=drawn(rng, WAD // 200, WAD // 10, WAD // 40),
+        horizon_seconds=drawn(rng, 3_600, 10 * DAY, DAY),
+        floor_weight=drawn(rng, WAD // 10, WAD, WAD // 2),
+        parametric_weight=drawn(rng, 0, WAD, WAD),
+        correlation_width=drawn(rng, 0, WAD, 3 * WAD // 10),
+        single_asset_floor=drawn(rng, 0, WAD, WAD // 2),
+    )
+
+
+def _deviations(rng):
+    """Deviations of a day for maintenance and, at least as great, for initial margin."""
+    deviation = log_uniform(rng, WAD // 400, WAD // 4)
+    return deviation, deviation if rng.random() < 0.4 else drawn(rng, deviation, WAD // 3)
+
+
+def _correlation(rng, count):
+    """Matrix of a common factor, of signs alone, or of anything."""
+    kind = rng.choice(("factor", "factor", "signs", "any"))
+    load = [rng.choice((-1, 1)) if kind == "signs" else rng.uniform(-1, 1) for _ in range(count)]
+    matrix = [[WAD] * count for _ in range(count)]
+    for i in range(count):
+        for j in range(i):
+            rho = drawn(rng, -WAD, WAD, 0) if kind == "any" else round(load[i] * load[j] * WAD)
+            matrix[i][j] = matrix[j][i] = rho
+    return tuple(map(tuple, matrix))
 
 
 # Portfolio ---------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def decode(words, places):
 def _fields(words, places, lowest):
     shifts = [lowest + FIELD_BITS * p for p in range(places)]
     fields = [[int(word) >> shift & FIELD for shift in shifts] for word in words]
-    return np.array(fields, np.int64).reshape(-1, places)
+    return np.array(fields, np.int64).reshape(len(words), places)
 
 
 def _require_valid(words, places, row, a, b):

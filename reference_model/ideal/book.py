@@ -35,7 +35,7 @@ class Portfolios(NamedTuple):
     cash : ndarray of float64, shape (accounts,)
         USD, signed.
     margin_mode : ndarray of int64, shape (accounts,)
-        0 portfolio, 1 isolated.
+        0 portfolio, 1 isolated, 2 predictive.
     collateral : ndarray of float64, shape (accounts, assets)
         Whole tokens.
     open_interest : ndarray of float64, shape (accounts, underlyings)

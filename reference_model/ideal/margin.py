@@ -14,8 +14,9 @@ import numpy as np
 
 from reference_model.ideal import book as books
 from reference_model.ideal import instruments as packed
-from reference_model.ideal import scenarios
+from reference_model.ideal import predictive, scenarios
 from reference_model.ideal.book import GROUPS, Portfolios
+from reference_model.ideal.predictive import PREDICTIVE, PredictiveMargin
 
 THIRTY_DAYS_SECONDS = 30 * 86_400
 MAX_PRICE = (2**96 - 1) / 1e18
@@ -50,7 +51,10 @@ class UnderlyingMargin(NamedTuple):
 
 
 class Margin(NamedTuple):
-    """Results, USD, shape (accounts,); `group_risk` (accounts, 8). Equities are signed."""
+    """Results, USD, shape (accounts,); `group_risk` (accounts, 8). Equities are signed.
+
+    `predictive` is None where nothing is published.
+    """
 
     equity: np.ndarray
     initial_equity: np.ndarray
@@ -69,6 +73,7 @@ class Margin(NamedTuple):
     isolated_initial_margin: np.ndarray
     group_risk: np.ndarray
     underlyings: UnderlyingMargin
+    predictive: PredictiveMargin | None = None
 
 
 class _Scan(NamedTuple):
@@ -182,9 +187,10 @@ def remargin(market, risk, book, keep_scenarios=False):
     gross = _gross(market, risk, book, held)
     scan = _scan(market, risk, book, held)
     underlyings = _charges(market, risk, book, scan, gross, netted)
-    group_risk = _group_risk(market, book, scan, gross.error)
+    group_risk = _group_risk(market, book, scan.worst, scan.comove, gross.error)
     derivative = book.quote + _per_account(book, scan.value - gross.error)
-    return _totals(market, book, underlyings, group_risk, derivative, values, initial_values)
+    result = _totals(market, book, underlyings, group_risk, derivative, values, initial_values)
+    return _with_predictive(market, risk, book, held, result) if market.predictive else result
 
 
 def _per_account(book, values):
@@ -269,14 +275,12 @@ def _scan(market, risk, book, held):
     return _Scan(worst, comove, net_delta, transport, worth)
 
 
-def _group_risk(market, book, scan, error):
+def _group_risk(market, book, worst, comove, error):
     """``R_g = comove + λ·(gross − comove)``, shape (p, 8)."""
-    worst, errors = (
-        np.bincount(book.group_of_cell, each, len(scan.comove)) for each in (scan.worst, error)
-    )
+    gross, errors = (np.bincount(book.group_of_cell, each, len(comove)) for each in (worst, error))
     out = np.zeros((len(book.portfolios.cash), GROUPS))
     share = market.decorrelation[book.groups.key]
-    out[book.groups.account, book.groups.key] = scan.comove + errors + share * (worst - scan.comove)
+    out[book.groups.account, book.groups.key] = comove + errors + share * (gross - comove)
     return out
 
 
@@ -378,6 +382,34 @@ def _totals(market, book, underlyings, group_risk, derivative, values, initial_v
         iso_im,
         group_risk,
         underlyings,
+    )
+
+
+def _with_predictive(market, risk, book, held, result):
+    """Add the requirement of mode PREDICTIVE; accounts in it that it can speak for are held to it.
+
+    The tails are scanned by themselves, the charges are those of portfolio margin.
+    """
+    u, chosen = result.underlyings, predictive.tails(market)
+    spot = _spot_pnl(market)[chosen]
+    pnl = np.concatenate([risk.pnl[chosen], spot], axis=1).T
+    worst = -books.product(book, book.cells, held, pnl).min(axis=0, initial=0)
+    comove = -books.product(book, book.groups, held, pnl).min(axis=0, initial=0)
+    tail_risk = _group_risk(market, book, worst, comove, u.error).sum(axis=1)
+    netted = u.basis_charge + u.concentration_charge + u.confidence_charge + u.short_option_charge
+    charges = _per_account(book, netted) + result.depeg_charge
+    ahead = _open_interest_rate(market, book)
+    found = predictive.requirement(
+        market, risk, book, held, u, worst + u.error, tail_risk, charges, ahead
+    )
+    is_held = (book.portfolios.margin_mode == PREDICTIVE) & found.applies
+    mm = np.where(is_held, found.maintenance_margin, result.maintenance_margin)
+    im = np.where(is_held, found.initial_margin, result.initial_margin)
+    return result._replace(
+        maintenance_margin=mm,
+        initial_margin=im,
+        health=health(result.equity, result.initial_equity, mm, im),
+        predictive=found,
     )
 
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reference_model import vectors
 from reference_model.ideal import svi
+from reference_model.ideal.predictive import Vectors
 
 WAD = 10**18
 PPM = 10**6
@@ -93,7 +95,10 @@ class Assets(NamedTuple):
 
 
 class Market(NamedTuple):
-    """Everything but the portfolios; `now` in Unix seconds, `decorrelation` per risk group (8,)."""
+    """Everything but the portfolios; `now` in Unix seconds, `decorrelation` per risk group (8,).
+
+    Without `predictive` nothing is published: mode PREDICTIVE is then portfolio margin.
+    """
 
     now: int
     parameters: Globals
@@ -102,6 +107,7 @@ class Market(NamedTuple):
     underlyings: Underlyings
     slices: Slices
     assets: Assets
+    predictive: Vectors | None = None
 
 
 def from_integers(market):
@@ -124,6 +130,7 @@ def from_integers(market):
         _underlyings(market.spots),
         _slices(market.slices, rows),
         _assets(market.collaterals, rows),
+        _vectors(market.prediction, rows) if market.prediction else None,
     )
 
 
@@ -191,3 +198,45 @@ def _assets(collaterals, rows):
         _wad(WAD - each.haircut for each in parameters),
         _wad(each.depeg_rate for each in parameters),
     )
+
+
+def _vectors(prediction, rows):
+    """Joint moves and estimates by place of the basket, as arrays by row of the underlyings."""
+    last, p, count = prediction.publication, prediction.parameters, len(rows)
+    known = [(place, rows[u]) for place, u in enumerate(prediction.basket) if u in rows]
+    place, row = np.array(known, np.int64).reshape(-1, 2).T
+    z, y = np.zeros((2, len(prediction.words), count))
+    moves = vectors.decode(prediction.words, last.places)
+    decoded = place < last.places
+    z[:, row[decoded]], y[:, row[decoded]] = (each[:, place[decoded]] for each in moves)
+    is_ramping = prediction.active < last.end
+    covered_before, covered = np.zeros((2, count), bool)
+    covered_before[row], covered[row] = place < last.places_before, decoded
+    deviation, initial = np.ones((2, count))
+    for at, own in known:
+        deviation[own], initial[own] = _wad(prediction.deviations[at])
+    return Vectors(
+        *_wad([p.tail_share]),
+        float(p.horizon_seconds),
+        *_wad([p.floor_weight, p.parametric_weight, p.correlation_width, p.single_asset_floor]),
+        z,
+        y,
+        last.before,
+        last.leaving,
+        (prediction.active - last.start) / (last.end - last.start) if is_ramping else 1.0,
+        covered_before,
+        covered,
+        deviation,
+        initial,
+        _correlation(prediction, known, count),
+    )
+
+
+def _correlation(prediction, known, count):
+    """Correlations by rows of the underlyings, 0 for those outside the basket."""
+    correlation = np.zeros((count, count))
+    for at, own in known:
+        for other_at, other in known:
+            correlation[own, other] = prediction.correlations[at][other_at] / WAD
+    np.fill_diagonal(correlation, 1)
+    return correlation

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference_model.ideal import black76, svi
+from reference_model.ideal import black76, predictive, svi
 from reference_model.ideal.instruments import Kind
+from reference_model.vectors import NODES, VOL_NODES
 
 MIN_MOVE = 0.01
 MAX_DEVIATION = 16.0
@@ -47,6 +48,8 @@ class InstrumentRisk(NamedTuple):
         Worst weighted loss of one unit held or owed, USD, at least 0.
     bucket_time : ndarray of float64, shape (underlyings, buckets)
         Seconds from now to a bucket's expiry, ascending; 0 in column 0, the last one repeated.
+    joint : JointRisk or None
+        Profit and loss in the joint moves of the past, if the market has any.
     """
 
     underlying: np.ndarray
@@ -61,6 +64,7 @@ class InstrumentRisk(NamedTuple):
     worst_long: np.ndarray
     worst_short: np.ndarray
     bucket_time: np.ndarray
+    joint: predictive.JointRisk | None = None
 
 
 class Terms(NamedTuple):
@@ -142,6 +146,7 @@ def price(market, instruments):
         np.max(-pnl, axis=0, initial=0),
         np.max(pnl, axis=0, initial=0),
         bucket_time,
+        _price_jointly(market, instruments, terms) if market.predictive else None,
     )
 
 
@@ -191,27 +196,55 @@ def _price_linear(market, terms):
 
 
 def _price_options(market, instruments, terms):
-    """Value, dollar delta and weighted P&L of options that are in the scenarios.
-
-    With ``N = F·D`` and the call value c per unit of N the P&L is ``ω·N·(c_j − c_0)``, less
-    ``ω·N·(m_j − 1)`` for a put, which is the call less ``D·(F − K)``.
-    """
-    moved = moves(market)[:, terms.underlying]
+    """Value, dollar delta and weighted P&L of options that are in the scenarios."""
     log_moneyness = np.log(terms.price / instruments.strike)
-    deviation, shocked = deviations(market, instruments, terms, -log_moneyness)
-    after = black76.kernel(log_moneyness, shocked, np.log(moved))
-    change = after - black76.kernel(log_moneyness, deviation)
-    change -= np.where(instruments.is_put, moved - 1, 0)
+    deviation, shocked = deviations(
+        market, instruments, terms, -log_moneyness, market.scenarios.vol_move
+    )
+    moved = moves(market)[:, terms.underlying]
+    pnl = _option_pnl(instruments, terms, moved, deviation, shocked)
     notional = terms.price * terms.discount
     value = black76.value(
         terms.price, instruments.strike, deviation, instruments.is_put, terms.discount
     )
     delta = notional * (black76.call_delta(log_moneyness, deviation) - instruments.is_put)
-    return value, delta, market.scenarios.weight[:, None] * notional * change
+    return value, delta, market.scenarios.weight[:, None] * pnl
 
 
-def deviations(market, instruments, terms, log_strike):
-    """Present total deviation (i,) and the shocked one per scenario (j, i); 0 once expired."""
+def _option_pnl(instruments, terms, moved, deviation, shocked):
+    """Profit and loss of options at moves and deviations of shape (j, i).
+
+    With ``N = F·D`` and the call value c per unit of N it is ``N·(c_j − c_0)``, less ``N·(m_j −
+    1)`` for a put, which is the call less ``D·(F − K)``.
+    """
+    log_moneyness = np.log(terms.price / instruments.strike)
+    change = black76.kernel(log_moneyness, shocked, np.log(moved))
+    change -= black76.kernel(log_moneyness, deviation)
+    change -= np.where(instruments.is_put, moved - 1, 0)
+    return terms.price * terms.discount * change
+
+
+def _price_jointly(market, instruments, terms):
+    """Profit and loss at each joint move of the past, and at every node in every vol class."""
+    given, options = market.predictive, np.flatnonzero(instruments.is_option & ~terms.settled)
+    at_dates, at_nodes = (
+        predictive.moves(given, z)[:, terms.underlying] for z in (given.price_moves, NODES[:, None])
+    )
+    at_nodes = np.tile(at_nodes, (len(VOL_NODES), 1))
+    linear = np.where(terms.settled, 0.0, terms.price)
+    dates, nodes = linear * (at_dates - 1), linear * (at_nodes - 1)
+    chosen = [_take(each, options) for each in (instruments, terms)]
+    log_strike = np.log(chosen[0].strike / chosen[1].price)
+    deviation, of_class = deviations(market, *chosen, log_strike, VOL_NODES)
+    of_date = predictive.between_classes(given.vol_moves[:, chosen[1].underlying], of_class)
+    of_node = np.repeat(of_class, len(NODES), axis=0)
+    dates[:, options] = _option_pnl(*chosen, at_dates[:, options], deviation, of_date)
+    nodes[:, options] = _option_pnl(*chosen, at_nodes[:, options], deviation, of_node)
+    return predictive.JointRisk(dates, nodes.reshape(len(VOL_NODES), len(NODES), -1))
+
+
+def deviations(market, instruments, terms, log_strike, vol_moves):
+    """Present total deviation (i,) and that after each vol move (j, i); 0 once expired."""
     deviation = svi.total_deviation(market.slices.svi[terms.slice], log_strike)
     deviation = np.where(terms.live, np.minimum(deviation, MAX_DEVIATION), 0.0)
     tau = np.where(terms.live, instruments.expiry - market.now, 1.0)
@@ -219,9 +252,7 @@ def deviations(market, instruments, terms, log_strike):
         each[terms.underlying]
         for each in (market.underlyings.vol_range, market.underlyings.vol_floor)
     )
-    multiplier = vol_multiplier(
-        market.scenarios.vol_move[:, None], vol_range, tau, market.parameters
-    )
+    multiplier = vol_multiplier(vol_moves[:, None], vol_range, tau, market.parameters)
     shocked = shocked_deviation(deviation, multiplier, vol_floor, tau)
     return deviation, np.where(terms.live, shocked, 0.0)
 

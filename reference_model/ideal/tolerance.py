@@ -29,14 +29,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference_model.ideal import black76, book, margin, scenarios
+from reference_model.ideal import book, margin, predictive_tolerance, scenarios
 from reference_model.ideal import market as markets
+from reference_model.ideal.predictive import PREDICTIVE
+from reference_model.ideal.unit_tolerance import EPS, WEI, Cells, per_unit, sums
 
-EPS = float(np.finfo(np.float64).eps)
-WEI = 1e-18
-KERNEL_ROUNDING = 1000 * EPS
-VARIANCE_ERROR = 2.0**-60
-DEVIATION_STEP = 2.0**-50 / 10
 THIRTY_DAYS_SECONDS = 30 * 86_400
 
 
@@ -48,36 +45,6 @@ class Disagreement(NamedTuple):
     ideal: float
     exact: float
     allowance: float
-
-
-class _PerUnit(NamedTuple):
-    """Allowance per unit of size, USD, shape (instruments,)."""
-
-    magnitude: np.ndarray
-    value: np.ndarray
-    pnl: np.ndarray
-    delta: np.ndarray
-
-
-def _sums(index, values, shape):
-    """Sum of the values by flat index into an array of the given shape, float64."""
-    total = np.bincount(index, values, int(np.prod(shape)))
-    return total.astype(np.float64, copy=False).reshape(shape)
-
-
-class _Cells:
-    """Sums of entries by account and underlying."""
-
-    def __init__(self, portfolios, risk):
-        self.instrument = portfolios.instrument
-        self.shape = len(portfolios.cash), len(risk.bucket_time)
-        self.cell = portfolios.account * self.shape[1] + risk.underlying[self.instrument]
-
-    def total(self, weight, per_unit):
-        """``Σ weight_e · per_unit[instrument_e]``, shape (p, u)."""
-        terms = per_unit.take(self.instrument)
-        terms *= weight
-        return _sums(self.cell, terms, self.shape)
 
 
 def of_margin(market, instruments, risk, portfolios, result):
@@ -94,14 +61,37 @@ def of_margin(market, instruments, risk, portfolios, result):
     -------
     margin.Margin
         Half-widths in USD around the values of `result`. ``health`` is 0 where the health is
-        certain and 3 where a border is within the allowance; ``binding_scenario`` is None.
+        certain and 3 where a border is within the allowance; ``binding_scenario`` is None;
+        ``predictive`` is a `predictive_tolerance.Reach`.
     """
-    unit = _per_unit(market, instruments, risk)
-    cells = _Cells(portfolios, risk)
+    unit = per_unit(market, instruments, risk)
+    cells = Cells(portfolios, risk)
     spot, initial_spot = _of_collateral(market, portfolios, result)
     underlyings = _of_underlyings(market, risk, portfolios, cells, unit, spot, result.underlyings)
     derivative = _of_derivatives(portfolios, risk, unit) + underlyings.error.sum(axis=1)
-    return _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
+    totals = _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
+    if result.predictive is None:
+        return totals
+    reach = predictive_tolerance.of_margin(market, instruments, risk, portfolios, result, totals)
+    return _with_predictive(portfolios, result, totals, reach)
+
+
+def _with_predictive(portfolios, result, totals, reach):
+    """Allow an account that is held to predictive margin what that may reach, either way."""
+    held = (portfolios.margin_mode == PREDICTIVE) & result.predictive.applies
+    mm, im = (
+        np.where(held, np.maximum(getattr(reach.below, name), getattr(reach.above, name)), own)
+        for name, own in (
+            ("maintenance_margin", totals.maintenance_margin),
+            ("initial_margin", totals.initial_margin),
+        )
+    )
+    return totals._replace(
+        maintenance_margin=mm,
+        initial_margin=im,
+        health=_of_health(result, totals.equity, totals.initial_equity, mm, im),
+        predictive=reach,
+    )
 
 
 def assess(market, portfolios):
@@ -145,6 +135,8 @@ def compare(market, portfolios, breakdowns):
         for name, exact in _named_totals(breakdown):
             ideal, allowed = (getattr(each, name)[account] for each in (result, allowance))
             _judge(found, account, name, ideal, exact, allowed)
+        if result.predictive is not None:
+            _compare_predictive(found, account, breakdown.predictive, result, allowance)
         for each in breakdown.underlyings:
             at = account, rows[each.underlying]
             _compare_underlying(found, at, each, result.underlyings, allowance.underlyings)
@@ -160,6 +152,18 @@ def _compare_underlying(found, at, breakdown, result, allowance):
     for name, exact in _named_of_underlying(breakdown):
         ideal, allowed = (getattr(each, name)[..., at[0], at[1]] for each in (result, allowance))
         _judge(found, at[0], f"{name}[{breakdown.underlying}]", ideal, exact, allowed)
+
+
+def _compare_predictive(found, account, breakdown, result, allowance):
+    """Compare predictive margin, which may be further above a full revaluation than below it."""
+    for name, each in zip(breakdown._fields, breakdown, strict=True):
+        exact = float(each) if name == "applies" else each / 10**18
+        ideal, below, above = (
+            float(getattr(which, name)[account])
+            for which in (result.predictive, *allowance.predictive)
+        )
+        allowed = above if exact > ideal else below
+        _judge(found, account, f"predictive.{name}", ideal, exact, allowed)
 
 
 def _named_totals(breakdown):
@@ -188,64 +192,6 @@ def _judge(found, account, name, ideal, exact, allowed):
         worst = int(np.argmax(excess))
         values = (float(each[worst]) for each in (ideal, exact, allowed))
         found.append(Disagreement(account, name, *values))
-
-
-def _per_unit(market, instruments, risk):
-    """Allowances of each instrument, by the derivation above."""
-    terms = scenarios.find_terms(market, instruments)
-    largest_move = np.maximum(scenarios.moves(market).max(axis=0, initial=1), 1)[terms.underlying]
-    settled = terms.settlement_price + instruments.strike
-    price = np.where(terms.settled, settled, terms.price)
-    linear = 8 * EPS * price
-    x, s, variance_error = _of_variance(market, instruments, terms)
-    deviation_error = DEVIATION_STEP + np.minimum(
-        np.sqrt(variance_error), variance_error / np.maximum(s, 1e-300)
-    )
-    kernel_error = scenarios.error_rate(market, instruments, terms)
-    multiplier = _largest_multiplier(market, instruments, terms)
-    moneyness = EPS * (2 + np.abs(x))
-    present = kernel_error + KERNEL_ROUNDING + moneyness + 0.4 * deviation_error
-    shocked = present + largest_move * (
-        KERNEL_ROUNDING + moneyness + 0.4 * multiplier * deviation_error
-    )
-    option, notional = risk.is_live_option, risk.notional
-    parity = 8 * EPS * instruments.strike * terms.discount
-    delta = kernel_error + KERNEL_ROUNDING + _of_delta(x, s, moneyness, deviation_error)
-    return _PerUnit(
-        np.where(option, notional, price),
-        np.where(option, notional * present + parity, linear) + WEI,
-        np.where(option, notional * shocked, linear * largest_move),
-        np.where(option, notional * delta, linear),
-    )
-
-
-def _of_variance(market, instruments, terms):
-    """Log-moneyness, total deviation and the error of total variance of each instrument."""
-    x = np.log(terms.price / instruments.strike)
-    s, _ = scenarios.deviations(market, instruments, terms, -x)
-    a, b, rho, m, sigma = market.slices.svi[terms.slice].T
-    wing = np.abs(x) + np.abs(m)
-    terms_of_w = np.abs(a) + b * ((1 + np.abs(rho)) * wing + sigma)
-    error = 8 * EPS * (terms_of_w + 2 * b) + VARIANCE_ERROR
-    return x, s, np.where(terms.live, error, 0.0)
-
-
-def _largest_multiplier(market, instruments, terms):
-    """Largest factor on the deviation over all scenarios, and at least 1."""
-    tau = np.where(terms.live, instruments.expiry - market.now, 1.0)
-    vol_range = market.underlyings.vol_range[terms.underlying]
-    largest = market.scenarios.vol_move.max(initial=0)
-    return np.maximum(scenarios.vol_multiplier(largest, vol_range, tau, market.parameters), 1.0)
-
-
-def _of_delta(x, s, moneyness, deviation_error):
-    """``|δΦ(d1)|``; at deviation 0 it is a step at the money."""
-    safe = np.maximum(s, 1e-300)
-    d1 = black76.d1(x, safe)
-    density = np.exp(-np.square(np.maximum(np.abs(d1) - 1, 0)) / 2)
-    smooth = density * (moneyness + np.abs(d1 - safe) * deviation_error) / safe
-    step = np.where(np.abs(x) <= 2 * moneyness, 1.0, 0.0)
-    return np.where(s > 0, np.minimum(smooth, 1.0), step)
 
 
 def _of_collateral(market, portfolios, result):
@@ -344,12 +290,12 @@ def _of_derivatives(portfolios, risk, unit):
     """Allowance of the mark-to-market per account, without that of error_u."""
     shape = len(portfolios.cash)
     size = np.abs(portfolios.size)
-    count = _sums(portfolios.account, None, shape)
+    count = sums(portfolios.account, None, shape)
     worth = np.maximum(unit.magnitude, np.abs(risk.value))[portfolios.instrument]
     each = size * worth + np.abs(portfolios.quote)
     return (
-        _sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
-        + EPS * (16 + count) * _sums(portfolios.account, each, shape)
+        sums(portfolios.account, size * unit.value[portfolios.instrument], shape)
+        + EPS * (16 + count) * sums(portfolios.account, each, shape)
         + WEI * 4 * (1 + count)
     )
 

@@ -18,7 +18,7 @@ from reference_model.exact import charges, risk_model
 from reference_model.exact import funding as exact_funding
 from reference_model.exact import interest as exact_interest
 from reference_model.exact import scenarios as exact_scenarios
-from reference_model.ideal import funding, interest, scenarios, tolerance
+from reference_model.ideal import funding, interest, scenarios, tolerance, unit_tolerance
 from reference_model.types import DAY, WAD, YEAR, Health, InterestParameters
 
 BATCHES = 20
@@ -88,7 +88,7 @@ def test_errors_of_the_mathematics_are_borne_by_the_account(monkeypatch):
     """Without the error terms the ideal requirement is no higher, and the ideal equity no lower."""
     for name in ("KERNEL_ERROR", "ROUNDING_ERROR", "WEI"):
         monkeypatch.setattr(scenarios, name, 0.0)
-    monkeypatch.setattr(tolerance, "DEVIATION_STEP", 0.0)
+    monkeypatch.setattr(unit_tolerance, "DEVIATION_STEP", 0.0)
     margins = ("worst_loss", "isolated_loss")
     for seed in range(40):
         market, portfolios = case(seed)

@@ -26,7 +26,7 @@ def arrays(seed, count=64):
 
 
 def leaves(result):
-    columns = (*result[:-1], *result.underlyings)
+    columns = (*result[:-2], *result.underlyings)
     return [each for each in columns if each is not None]
 
 
