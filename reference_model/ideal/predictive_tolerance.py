@@ -61,7 +61,7 @@ class _Strikes(NamedTuple):
     notional: np.ndarray
 
 
-def of_margin(market, instruments, risk, portfolios, result, totals):
+def of_margin(market, instruments, risk, portfolios, result, totals, spot):
     """Bounds on each number of `result.predictive`.
 
     Parameters
@@ -70,6 +70,8 @@ def of_margin(market, instruments, risk, portfolios, result, totals):
         As for `tolerance.of_margin`.
     totals : margin.Margin
         Half-widths of what predictive margin shares with the other modes.
+    spot : ndarray of float64, shape (p, u)
+        Half-widths of the value of collateral.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def of_margin(market, instruments, risk, portfolios, result, totals):
         With 0 for `applies`, and everywhere where it does not apply.
     """
     g, given, found = market.parameters, market.predictive, result.predictive
-    noise, slack = _of_nodes(market, instruments, risk, portfolios, result)
+    noise, slack = _of_nodes(market, instruments, risk, portfolios, result, spot)
     between = _interpolation(market, instruments, risk, portfolios, result)
     unspoken = totals.underlyings.worst_loss
     es = _over_lists(given, noise, unspoken) + 64 * EPS * found.shortfall
@@ -99,7 +101,7 @@ def of_margin(market, instruments, risk, portfolios, result, totals):
     return Reach(*reach)
 
 
-def _of_nodes(market, instruments, risk, portfolios, result):
+def _of_nodes(market, instruments, risk, portfolios, result, spot):
     """Rounding of a netted revaluation, and the contract's slack; USD, each of shape (p, u)."""
     terms, cells = scenarios.find_terms(market, instruments), Cells(portfolios, risk)
     size, largest = np.abs(portfolios.size), _largest_move(market)
@@ -108,7 +110,7 @@ def _of_nodes(market, instruments, risk, portfolios, result):
     unit = np.where(option, risk.notional * change, 8 * EPS * np.abs(risk.delta) * move)
     count = cells.total(1, np.ones(len(option)))
     sums = EPS * (32 + count) * (result.underlyings.gross_delta + cells.total(size, risk.notional))
-    noise = cells.total(size, unit) + largest * sums + WEI * 64 * (1 + count)
+    noise = cells.total(size, unit) + largest * (sums + spot) + WEI * 64 * (1 + count)
     rate = scenarios.KERNEL_ERROR * (move + instruments.strike / terms.price)
     error = cells.total(size, risk.notional * rate) + cells.total(
         1, np.where(option, WEI * rate, 0)

@@ -72,7 +72,10 @@ def of_margin(market, instruments, risk, portfolios, result):
     totals = _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
     if result.predictive is None:
         return totals
-    reach = predictive_tolerance.of_margin(market, instruments, risk, portfolios, result, totals)
+    spot = book.by_underlying(market, spot)
+    reach = predictive_tolerance.of_margin(
+        market, instruments, risk, portfolios, result, totals, spot
+    )
     return _with_predictive(portfolios, result, totals, reach)
 
 
