@@ -28,6 +28,11 @@ interface IPredictiveModel {
         uint256 end
     );
 
+    /// @notice The last publication was taken back while it ramped.
+    /// @param activeTime From then on the ramp runs backwards.
+    /// @param progress How far it had come, WAD.
+    event PublicationCancelled(uint256 activeTime, uint256 progress);
+
     /// @notice Parameters were set.
     /// @param oldParameters In force before.
     /// @param newParameters In force at the end of the ramp.
@@ -43,6 +48,9 @@ interface IPredictiveModel {
     /// @notice The last publication has not come into force yet.
     error RampUnderWay(uint256 end);
 
+    /// @notice There is no publication to take back.
+    error NoRampUnderWay();
+
     /// @notice A vector has a row or a place in it that does not exist, or a bit outside its fields.
     error InvalidVector(uint256 index, uint256 word);
 
@@ -55,6 +63,9 @@ interface IPredictiveModel {
     /// @param leaving Number of oldest dates that leave.
     /// @param places Number of places of the basket that the words cover.
     function publish(uint256[] calldata words, uint256 leaving, uint256 places) external;
+
+    /// @notice Takes back the last publication while it ramps; the guardian's.
+    function cancelPublication() external;
 
     /// @notice Sets the parameters; the governor's.
     /// @param newParameters In force at the end of a ramp.
