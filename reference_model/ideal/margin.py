@@ -53,7 +53,7 @@ class UnderlyingMargin(NamedTuple):
 class Margin(NamedTuple):
     """Results, USD, shape (accounts,); `group_risk` (accounts, 8). Equities are signed.
 
-    `predictive` is None where nothing is published.
+    `predictive` is None where nothing is published and no account is in that mode.
     """
 
     equity: np.ndarray
@@ -190,7 +190,12 @@ def remargin(market, risk, book, keep_scenarios=False):
     group_risk = _group_risk(market, book, scan.worst, scan.comove, gross.error)
     derivative = book.quote + _per_account(book, scan.value - gross.error)
     result = _totals(market, book, underlyings, group_risk, derivative, values, initial_values)
-    return _with_predictive(market, risk, book, held, result) if market.predictive else result
+    if market.predictive is None:
+        if not np.any(book.portfolios.margin_mode == PREDICTIVE):
+            return result
+        silent = predictive.unpublished(len(market.underlyings.index))
+        market = market._replace(predictive=silent)
+    return _with_predictive(market, risk, book, held, result)
 
 
 def _per_account(book, values):

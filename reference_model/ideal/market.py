@@ -97,7 +97,7 @@ class Assets(NamedTuple):
 class Market(NamedTuple):
     """Everything but the portfolios; `now` in Unix seconds, `decorrelation` per risk group (8,).
 
-    Without `predictive` nothing is published: mode PREDICTIVE is then portfolio margin.
+    Without `predictive` nothing is published: in mode PREDICTIVE every worst scenario counts.
     """
 
     now: int

@@ -101,6 +101,15 @@ class PredictiveMargin(NamedTuple):
     initial_margin: np.ndarray
 
 
+def unpublished(count):
+    """Vectors of nothing at all, with the default parameters, for so many underlyings."""
+    nothing, ones = np.zeros((0, count)), np.ones(count)
+    uncovered, identity = np.zeros(count, bool), np.eye(count)
+    rules = 0.025, 86_400.0, 0.5, 1.0, 0.3, 0.5
+    moves = nothing, nothing, 0, 0, 1.0
+    return Vectors(*rules, *moves, uncovered, uncovered, ones, ones, identity)
+
+
 # Moves -------------------------------------------------------------------------------------------
 
 
@@ -165,17 +174,24 @@ def shortfall(market, risk, book, held, worst_loss):
 
     What a list does not cover adds its worst scenario, `worst_loss` of shape (c,), to it.
     """
-    given = market.predictive
-    out, rows = np.zeros(len(book.portfolios.cash)), _accounts(book)
-    pnl = np.concatenate([risk.joint.dates, moves(given, given.price_moves) - 1], axis=1)
+    given, out = market.predictive, np.zeros(len(book.portfolios.cash))
+    for each in lists(given):
+        uncovered = np.where(each.covered[book.cells.key], 0.0, worst_loss)
+        out += each.weight * np.bincount(book.cells.account, uncovered, len(out))
+        if each.covered.any():
+            out += each.weight * _of_covered(given, risk, book, held, each)
+    return out
+
+
+def _of_covered(given, risk, book, held, dates):
+    """Expected shortfall over a list of dates of what it covers, USD, shape (p,)."""
+    spot = moves(given, given.price_moves[dates.stored]) - 1
+    pnl = np.concatenate([risk.joint.dates[dates.stored], spot], axis=1)
     of_column = np.append(risk.underlying, np.arange(len(given.covered)))
-    for weight, stored, covered in lists(given):
-        columns = (pnl[stored] * covered[of_column]).T
-        for slab, sums in books.products(book, rows, held, columns):
-            losses = np.maximum(-sums, 0)
-            out[rows.account[slab]] += weight * mean_of_worst(losses, given.tail_share)
-        uncovered = np.where(covered[book.cells.key], 0.0, worst_loss)
-        out += weight * np.bincount(book.cells.account, uncovered, len(out))
+    out, rows = np.zeros(len(book.portfolios.cash)), _accounts(book)
+    for slab, sums in books.products(book, rows, held, (pnl * dates.covered[of_column]).T):
+        losses = np.maximum(-sums, 0)
+        out[rows.account[slab]] = mean_of_worst(losses, given.tail_share)
     return out
 
 
@@ -205,6 +221,8 @@ def parametric(market, risk, book, held, delta, worst_loss):
     """
     given, count = market.predictive, len(market.underlyings.index)
     silent, (deviation, _) = is_silent(given), deviations(given)
+    if silent.all():
+        return np.bincount(book.cells.account, worst_loss, len(book.portfolios.cash))
     linear = np.zeros((len(book.portfolios.cash), count))
     linear[book.cells.account, book.cells.key] = delta * deviation[book.cells.key]
     linear[:, silent] = 0
@@ -223,7 +241,7 @@ def _unexplained(given, risk):
     """What the dollar delta does not explain of one unit, in the box; (classes · nodes, i)."""
     moved = moves(given, NODES[BOX_NODES, None])[:, risk.underlying]
     left = risk.joint.nodes[BOX_CLASSES][:, BOX_NODES] - risk.delta * (moved - 1)
-    return left.reshape(-1, len(risk.delta))
+    return left.reshape(len(BOX_CLASSES) * len(BOX_NODES), len(risk.delta))
 
 
 def linear_risk(linear, correlation, width):

@@ -200,6 +200,8 @@ def _interpolation(market, instruments, risk, portfolios, result):
     moved = predictive.moves(given, NODES[:, None])
     strikes = _strikes(instruments, risk, portfolios)
     linear = _linear(market, instruments, risk, portfolios)
+    if risk.joint is None:
+        return np.zeros((*linear.shape, len(WIDTHS), len(VOL_NODES) - 1))
     held = [
         (np.maximum(sign * strikes.notional, 0), np.maximum(sign * linear, 0)) for sign in (1, -1)
     ]

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference_model.ideal import book, margin, predictive_tolerance, scenarios
+from reference_model.ideal import book, margin, predictive, predictive_tolerance, scenarios
 from reference_model.ideal import market as markets
 from reference_model.ideal.predictive import PREDICTIVE
 from reference_model.ideal.unit_tolerance import EPS, WEI, Cells, per_unit, sums
@@ -72,6 +72,9 @@ def of_margin(market, instruments, risk, portfolios, result):
     totals = _of_totals(market, portfolios, result, underlyings, derivative, spot, initial_spot)
     if result.predictive is None:
         return totals
+    if market.predictive is None:
+        silent = predictive.unpublished(len(market.underlyings.index))
+        market = market._replace(predictive=silent)
     spot = book.by_underlying(market, spot)
     reach = predictive_tolerance.of_margin(
         market, instruments, risk, portfolios, result, totals, spot
@@ -211,6 +214,9 @@ def _of_underlyings(market, risk, portfolios, cells, unit, spot, result):
     """Allowances of an `margin.UnderlyingMargin`."""
     u, size = market.underlyings, np.abs(portfolios.size)
     count = cells.total(1, np.ones(len(unit.value)))
+    if market.predictive is None:
+        silent = predictive.unpublished(len(market.underlyings.index))
+        market = market._replace(predictive=silent)
     spot = book.by_underlying(market, spot)
     sums = EPS * (16 + count) * (cells.total(size, unit.magnitude) + result.gross_delta)
     rounding = WEI * 64 * (1 + count)
