@@ -373,8 +373,8 @@ class Prediction(NamedTuple):
         Underlyings, by place.
     deviations : tuple of tuple of int
         By place, of a day, for maintenance and for initial margin; WAD.
-    correlations : tuple of tuple of int
-        By places, the whole matrix; WAD.
+    covariances : tuple of int
+        Of the 36 pairs of places, X40, as the estimator keeps them.
     publication : Publication
     words : tuple of int
         Vectors stored, old first.
@@ -385,10 +385,28 @@ class Prediction(NamedTuple):
     parameters: PredictiveParameters = PredictiveParameters()
     basket: tuple[int, ...] = ()
     deviations: tuple[tuple[int, int], ...] = ()
-    correlations: tuple[tuple[int, ...], ...] = ()
+    covariances: tuple[int, ...] = (0,) * 36
     publication: Publication = Publication()
     words: tuple[int, ...] = ()
     active: int = 0
+
+    def case(self) -> tuple:
+        """As ``PredictionDouble.PredictionCase``."""
+        p = self.publication
+        first = (self.words[: p.before], 0, p.places_before)
+        last = (self.words[p.before :], p.leaving, p.places)
+        publications = [first] * (p.before > 0) + [last] * (p.stored > 0)
+        return (
+            self.parameters,
+            self.basket,
+            [deviation for deviation, _ in self.deviations],
+            [initial for _, initial in self.deviations],
+            self.covariances,
+            publications,
+            p.end - p.start or DAY,
+            p.start or self.active,
+            self.active,
+        )
 
 
 class Market(NamedTuple):

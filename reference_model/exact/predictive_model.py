@@ -10,7 +10,7 @@ Source: specification, Predictive margin; ``contracts/interfaces/IPredictiveMode
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from reference_model.exact import parametric, ramp, shortfall
+from reference_model.exact import ewma, parametric, ramp, shortfall
 from reference_model.exact.errors import InvalidVector, RampUnderWay
 from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import divide_up, mul_up, sqrt_up
@@ -139,7 +139,7 @@ class PredictiveModel:
             self.parameters(now),
             tuple(basket),
             tuple(self._estimator.deviations(u, active) for u in basket),
-            tuple(tuple(self._estimator.correlation(u, v) for v in basket) for u in basket),
+            self._estimator.packed_covariances(),
             self.publication,
             self.words,
             active,
@@ -289,8 +289,12 @@ def _uncovered_loss(prediction: Prediction, exposures: Sequence[Exposure], dates
 def _parametric(prediction: Prediction, exposures: Sequence[Exposure]) -> int:
     p, place = prediction.parameters, prediction.basket.index
 
+    def covariance(u: int, v: int) -> int:
+        i, j = sorted((place(u), place(v)))
+        return prediction.covariances[i * MAX_UNDERLYINGS - i * (i - 1) // 2 + j - i]
+
     def correlation(u: int, v: int) -> int:
-        return prediction.correlations[place(u)][place(v)]
+        return ewma.correlation(covariance(u, v), covariance(u, u), covariance(v, v))
 
     return parametric.margin(exposures, correlation, p.correlation_width, p.single_asset_floor)
 

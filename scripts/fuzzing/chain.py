@@ -33,6 +33,16 @@ def call(address: str, data: bytes, now: int) -> bytes:
     return bytes.fromhex(response["result"][2:])
 
 
+def many(target: str, calls: list[bytes]) -> bytes:
+    """Call data for a ``TryMany`` to call a target once with each of `calls`."""
+    return selector_of("tryMany(address,bytes[])") + encode(["address", "bytes[]"], [target, calls])
+
+
+def outcomes(data: bytes) -> list[tuple[bool, bytes]]:
+    """What a ``TryMany`` returned."""
+    return list(decode(["(bool,bytes)[]"], data)[0])
+
+
 @cache
 def _errors() -> dict[str, tuple[bytes, list[str]]]:
     """Selector and argument types of every error a project contract declares, by name."""

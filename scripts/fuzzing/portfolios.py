@@ -6,9 +6,14 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import ape
 from ape.contracts import ContractInstance
-from eth_abi import decode, encode
+from eth_abi import encode
 
-from reference_model.cases import random_case, random_instruments, random_portfolio
+from reference_model.cases import (
+    random_case,
+    random_instruments,
+    random_portfolio,
+    random_prediction,
+)
 from reference_model.exact import risk_model
 from reference_model.exact.errors import ModelError
 from reference_model.types import (
@@ -36,12 +41,21 @@ class PortfolioCase(NamedTuple):
 class Portfolios:
     """``RiskModel.assess`` or ``breakdown`` through ``PortfolioHarness.assessMany``."""
 
-    def __init__(self, harness: ContractInstance, weight: float, *, full: bool) -> None:
+    def __init__(
+        self,
+        harness: ContractInstance,
+        double: ContractInstance | None,
+        predictive: ContractInstance | None,
+        weight: float,
+        *,
+        full: bool,
+    ) -> None:
         self.name = "portfolio.breakdown" if full else "portfolio.assess"
         self.weight = weight
         self.batch = 16 if full else 48
         self.full = full
         self.harness = harness
+        self.double, self.predictive = double, predictive
         self.method = harness.contract_type.mutable_methods["assessMany"]
         self.inputs = [parameter.canonical_type for parameter in self.method.inputs]
         view = "breakdown" if full else "assess"
@@ -49,8 +63,10 @@ class Portfolios:
         self.output = [parameter.canonical_type for parameter in abi.outputs]
 
     def draw(self, rng: Random, count: int) -> list[PortfolioCase]:
-        """Many portfolios in one market, a third of them of one underlying."""
+        """Many portfolios in one market, a third of them of one underlying, in all modes."""
         market, portfolios = random_case(rng, count)
+        market = market._replace(prediction=random_prediction(rng, market))
+        portfolios = [p._replace(margin_mode=rng.choice((0, 1, 2, 2))) for p in portfolios]
         return [
             PortfolioCase(market, portfolio if i % 3 else _of_one_underlying(portfolio, market))
             for i, portfolio in enumerate(portfolios)
@@ -64,9 +80,20 @@ class Portfolios:
         """One call; all cases share the market of the first."""
         market = cases[0].market
         arguments = (market.case(), [case.portfolio for case in cases], self.full)
-        data = _selector(self.method) + encode(self.inputs, arguments)
-        answer = chain.call(self.harness.address, data, market.now)
-        return list(decode(["(bool,bytes)[]"], answer)[0])
+        assess = selector(self.method) + encode(self.inputs, arguments)
+        prepare = chain.many(self.double.address, [self._prepare(market)])
+        both = chain.many(self.harness.address, [prepare, assess])
+        answers = chain.outcomes(chain.call(self.harness.address, both, market.now))
+        prepared, assessed = (_returned(answer) for answer in answers)
+        _returned(*chain.outcomes(prepared))
+        return chain.outcomes(assessed)
+
+    def _prepare(self, market: Market) -> bytes:
+        """Call that brings the predictive model to the market's state."""
+        method = self.double.contract_type.mutable_methods["prepare"]
+        types = [parameter.canonical_type for parameter in method.inputs]
+        arguments = self.predictive.address, market.prediction.case()
+        return selector(method) + encode(types, arguments)
 
     def expect(self, cases: list[PortfolioCase]) -> list[Outcome]:
         """The exact model's answers."""
@@ -82,12 +109,12 @@ class Portfolios:
     def smaller(self, case: PortfolioCase) -> Iterator[PortfolioCase]:
         """Fewer positions, balances, scenarios; no cash."""
         for name in ("positions", "collateral", "open_interest"):
-            for words in _fewer(getattr(case.portfolio, name)):
+            for words in fewer(getattr(case.portfolio, name)):
                 yield case._replace(portfolio=case.portfolio._replace(**{name: words}))
         if case.market.former_weights:
             yield case._replace(market=case.market._replace(former_weights=()))
         else:
-            for scenarios in _fewer(case.market.scenarios):
+            for scenarios in fewer(case.market.scenarios):
                 if scenarios:
                     yield case._replace(market=case.market._replace(scenarios=scenarios))
         if case.portfolio.cash:
@@ -121,8 +148,8 @@ def rebuild(kind: Any, value: Any) -> Any:
     return value
 
 
-def _fewer(words: tuple) -> Iterator[tuple]:
-    """Halves first, then all but one."""
+def fewer(words: tuple) -> Iterator[tuple]:
+    """Halves of words first, then all but one."""
     if len(words) > 2:
         yield words[: len(words) // 2]
         yield words[len(words) // 2 :]
@@ -130,7 +157,16 @@ def _fewer(words: tuple) -> Iterator[tuple]:
         yield words[:i] + words[i + 1 :]
 
 
-def _selector(method: Any) -> bytes:
+def _returned(outcome: Outcome) -> bytes:
+    """What a call that must not fail returned."""
+    ok, data = outcome
+    if not ok:
+        raise chain.CallFailed(data.hex())
+    return data
+
+
+def selector(method: Any) -> bytes:
+    """Selector of a method of an ABI."""
     return chain.selector_of(method.selector)
 
 
@@ -138,7 +174,7 @@ class DeployedPortfolios(Portfolios):
     """Random portfolios margined by a deployment's own risk model, in its market of the moment."""
 
     def __init__(self, deployment: Any, harness: ContractInstance, weight: float) -> None:
-        super().__init__(harness, weight, full=False)
+        super().__init__(harness, None, None, weight, full=False)
         self.name = "portfolio.deployed"
         self.risk_model = deployment.risk_model
         self.market = market_of(deployment)
@@ -155,11 +191,9 @@ class DeployedPortfolios(Portfolios):
         """One call to the deployed risk model per case, all in one to the chain."""
         abi = self.risk_model.contract_type.view_methods["assess"]
         types = [parameter.canonical_type for parameter in abi.inputs]
-        calls = [_selector(abi) + encode(types, [case.portfolio]) for case in cases]
-        arguments = encode(["address", "bytes[]"], [self.risk_model.address, calls])
-        data = chain.selector_of("tryMany(address,bytes[])") + arguments
-        answer = chain.call(self.harness.address, data, cases[0].market.now)
-        return list(decode(["(bool,bytes)[]"], answer)[0])
+        calls = [selector(abi) + encode(types, [case.portfolio]) for case in cases]
+        data = chain.many(self.risk_model.address, calls)
+        return chain.outcomes(chain.call(self.harness.address, data, cases[0].market.now))
 
 
 def market_of(deployment: Any) -> Market:

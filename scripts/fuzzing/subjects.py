@@ -5,10 +5,12 @@ from typing import Any
 import ape
 from ape.api import AccountAPI
 
+from reference_model.types import PredictiveParameters
 from scripts.fuzzing.campaign import Subject
 from scripts.fuzzing.formulas import LEDGER, MATHEMATICS, FormulaSubject
 from scripts.fuzzing.market_data import HUB, PARAMETERS
 from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios
+from scripts.fuzzing.predictions import Predictions
 
 FORMULA_WEIGHT = 0.85
 PORTFOLIO_WEIGHT = 0.15
@@ -39,8 +41,9 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
         *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
         *(FormulaSubject(hub, formula, share) for formula in HUB),
         *(FormulaSubject(parameters, formula, share) for formula in PARAMETERS),
-        Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.8, full=False),
-        Portfolios(portfolios, PORTFOLIO_WEIGHT * 0.2, full=True),
+        Portfolios(portfolios, double, predictive, PORTFOLIO_WEIGHT * 0.6, full=False),
+        Portfolios(portfolios, double, predictive, PORTFOLIO_WEIGHT * 0.2, full=True),
+        Predictions(double, predictive, PORTFOLIO_WEIGHT * 0.2),
     ]
     if deployment is not None:
         subjects.append(DeployedPortfolios(deployment, portfolios, PORTFOLIO_WEIGHT))
