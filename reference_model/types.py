@@ -391,7 +391,7 @@ class Prediction(NamedTuple):
     active: int = 0
 
     def case(self) -> tuple:
-        """As ``PredictionDouble.PredictionCase``."""
+        """As ``PredictionHarness.PredictionCase``."""
         p = self.publication
         first = (self.words[: p.before], 0, p.places_before)
         last = (self.words[p.before :], p.leaving, p.places)

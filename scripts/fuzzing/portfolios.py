@@ -44,7 +44,7 @@ class Portfolios:
     def __init__(
         self,
         harness: ContractInstance,
-        double: ContractInstance | None,
+        predictions: ContractInstance | None,
         predictive: ContractInstance | None,
         weight: float,
         *,
@@ -55,7 +55,7 @@ class Portfolios:
         self.batch = 16 if full else 48
         self.full = full
         self.harness = harness
-        self.double, self.predictive = double, predictive
+        self.predictions, self.predictive = predictions, predictive
         self.method = harness.contract_type.mutable_methods["assessMany"]
         self.inputs = [parameter.canonical_type for parameter in self.method.inputs]
         view = "breakdown" if full else "assess"
@@ -81,7 +81,7 @@ class Portfolios:
         market = cases[0].market
         arguments = (market.case(), [case.portfolio for case in cases], self.full)
         assess = selector(self.method) + encode(self.inputs, arguments)
-        prepare = chain.many(self.double.address, [self._prepare(market)])
+        prepare = chain.many(self.predictions.address, [self._prepare(market)])
         both = chain.many(self.harness.address, [prepare, assess])
         answers = chain.outcomes(chain.call(self.harness.address, both, market.now))
         prepared, assessed = (_returned(answer) for answer in answers)
@@ -90,7 +90,7 @@ class Portfolios:
 
     def _prepare(self, market: Market) -> bytes:
         """Call that brings the predictive model to the market's state."""
-        method = self.double.contract_type.mutable_methods["prepare"]
+        method = self.predictions.contract_type.mutable_methods["prepare"]
         types = [parameter.canonical_type for parameter in method.inputs]
         arguments = self.predictive.address, market.prediction.case()
         return selector(method) + encode(types, arguments)

@@ -35,17 +35,17 @@ class PredictionCase(NamedTuple):
 
 
 class Predictions:
-    """Views of ``PredictiveModel`` through ``PredictionDouble.ask``."""
+    """Views of ``PredictiveModel`` through ``PredictionHarness.ask``."""
 
     name = "prediction"
     batch = 32
 
-    def __init__(self, double: ContractInstance, model: ContractInstance, weight: float) -> None:
+    def __init__(self, harness: ContractInstance, model: ContractInstance, weight: float) -> None:
         self.weight = weight
-        self.double, self.model = double, model
+        self.harness, self.model = harness, model
         methods = model.contract_type.view_methods
         self.views = {name: next(m for m in methods if m.name == name) for name in VIEWS}
-        self.method = double.contract_type.mutable_methods["ask"]
+        self.method = harness.contract_type.mutable_methods["ask"]
 
     def draw(self, rng: Random, count: int) -> list[PredictionCase]:
         """Many books in one state."""
@@ -69,7 +69,7 @@ class Predictions:
         types = [parameter.canonical_type for parameter in self.method.inputs]
         arguments = (self.model.address, cases[0].prediction.case(), calls)
         data = selector(self.method) + encode(types, arguments)
-        return chain.outcomes(chain.call(self.double.address, data, 2**31))
+        return chain.outcomes(chain.call(self.harness.address, data, 2**31))
 
     def _call(self, case: PredictionCase) -> bytes:
         abi = self.views[case.view]

@@ -30,7 +30,10 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
     mathematics = account.deploy(ape.project.MathHarness)
     ledger = account.deploy(ape.project.LedgerHarness)
     portfolios = account.deploy(ape.project.PortfolioHarness)
-    predictive = account.deploy(ape.project.PredictiveDouble)
+    predictions = account.deploy(ape.project.PredictionHarness)
+    predictive = account.deploy(
+        ape.project.PredictiveModel, *(predictions,) * 3, PredictiveParameters()
+    )
     model = account.deploy(ape.project.RiskModel, portfolios, portfolios, predictive)
     portfolios.setRiskModel(model, sender=account)
     hub = account.deploy(ape.project.OracleHarness)
@@ -41,9 +44,9 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
         *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
         *(FormulaSubject(hub, formula, share) for formula in HUB),
         *(FormulaSubject(parameters, formula, share) for formula in PARAMETERS),
-        Portfolios(portfolios, double, predictive, PORTFOLIO_WEIGHT * 0.6, full=False),
-        Portfolios(portfolios, double, predictive, PORTFOLIO_WEIGHT * 0.2, full=True),
-        Predictions(double, predictive, PORTFOLIO_WEIGHT * 0.2),
+        Portfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.6, full=False),
+        Portfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.2, full=True),
+        Predictions(predictions, predictive, PORTFOLIO_WEIGHT * 0.2),
     ]
     if deployment is not None:
         subjects.append(DeployedPortfolios(deployment, portfolios, PORTFOLIO_WEIGHT))

@@ -180,9 +180,7 @@ class World:
         self._deploy_parameters()
         risk_model = risk_model or project.RiskDouble
         self.predictive = self.admin.deploy(project.PredictiveDouble)
-        self.risk = self.admin.deploy(
-            risk_model, self.parameters, self.market, self.predictive
-        )
+        self.risk = self.admin.deploy(risk_model, self.parameters, self.market, self.predictive)
         self.liquidation_engine = self.admin.deploy(
             *(project.LiquidationEngine, self.parameters, self.rules, self.market, self.risk),
             *(self.cash, self.governance),

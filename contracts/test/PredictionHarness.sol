@@ -8,7 +8,7 @@ import {TryMany} from "./TryMany.sol";
 
 /// @title All that a predictive model reads, so that one `eth_call` can bring it to any state
 /// @notice Plays clock, parameters, estimator and authority of the model.
-contract PredictionDouble is TryMany {
+contract PredictionHarness is TryMany {
     struct PublicationCase {
         uint256[] words;
         uint256 leaving;
