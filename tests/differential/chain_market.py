@@ -23,8 +23,9 @@ from differential.chain_ledger import (
 from eth_abi import decode
 from eth_utils import keccak
 from model import market_world as world_of
-from model.market_world import FEEDS, UNKNOWN_FEEDS, Action, World
+from model.market_world import BOOK, FEEDS, UNKNOWN_FEEDS, Action, World
 
+from reference_model.exact import predictive_model
 from reference_model.exact.aggregation import Answer, aggregate
 from reference_model.exact.errors import UnknownFeed
 from reference_model.exact.market import UNKNOWN as UNKNOWN_ASSET
@@ -40,6 +41,8 @@ GAS = hex(10**8)
 MODES = ("ANSWER", "REVERT", "SHORT", "BURN", "BOMB", "LONG", "CURRENT")
 FIXED_AT = 2**40 - 1
 REVERTING_CODE = "0x5f5ffd"
+TARGETS = ("hub", "parameters", "estimator", "predictive")
+
 BESIDE = ("wait", "show", "fresh", "move", "change_sequencer", "break_sequencer")
 UNKNOWN = FeedParameters((), 0, 0, 0, 0, 0, 0, 0)
 UNSET = {
@@ -56,6 +59,7 @@ class Contracts(NamedTuple):
     hub: ContractInstance
     parameters: ContractInstance
     estimator: ContractInstance
+    predictive: ContractInstance
     sequencer: ContractInstance
     token: ContractInstance
     puppets: list[ContractInstance]
@@ -132,7 +136,7 @@ class ChainMarket:
         return instance.address, call_data(_selector(instance, method), arguments)
 
     def _events(self, logs: list[dict]) -> dict[str, list]:
-        found: dict[str, list] = {"hub": [], "parameters": [], "estimator": []}
+        found: dict[str, list] = {name: [] for name in TARGETS}
         addresses = {getattr(self.contracts, name).address.lower(): name for name in found}
         for log in logs:
             name = addresses[log["address"].lower()]
@@ -175,8 +179,7 @@ class ChainMarket:
 
     def _ask(self, asked: list[Probe], now: int) -> list[tuple[bool, bytes]]:
         """Outcomes of all probes by one call: the harness is asked to ask each contract."""
-        targets = ("hub", "parameters", "estimator")
-        places = [[i for i, probe in enumerate(asked) if probe.target == t] for t in targets]
+        places = [[i for i, probe in enumerate(asked) if probe.target == t] for t in TARGETS]
         harness = self.contracts.harness.address
         many = "tryMany(address,bytes[])"
         batches = [
@@ -187,7 +190,7 @@ class ChainMarket:
                     [call_data(asked[i].signature, asked[i].arguments) for i in group],
                 ],
             )
-            for target, group in zip(targets, places, strict=True)
+            for target, group in zip(TARGETS, places, strict=True)
         ]
         data = call_data(many, [harness, batches])
         request = {"to": harness, "data": "0x" + data.hex(), "gas": hex(10**9)}
@@ -219,6 +222,8 @@ ENTRY_POINTS = {
     "set_collateral_parameters": ("parameters", "setCollateralParameters"),
     "set_decorrelation": ("parameters", "setDecorrelation"),
     "set_scenarios": ("parameters", "setScenarios"),
+    "publish": ("predictive", "publish"),
+    "set_predictive_parameters": ("predictive", "setParameters"),
 }
 
 
@@ -238,6 +243,7 @@ def probes(world: World, contracts: Contracts) -> Iterator[Probe]:
     yield from _of_surface(world, ask)
     yield from _of_parameters(world, ask)
     yield from _of_estimator(world, ask)
+    yield from _of_predictive(world, ask)
 
 
 def _of_hub(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:
@@ -338,6 +344,26 @@ def _of_estimator(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:
     for u, v in ((1, 2), (2, 1), (3, 1), (2, 2), (1, 11)):
         yield ask("estimator", "covariance", (u, v), lambda u=u, v=v: e.covariance(u, v))
         yield ask("estimator", "correlation", (u, v), lambda u=u, v=v: e.correlation(u, v))
+
+
+def _of_predictive(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:
+    model, now = world.predictive, world.now
+    yield ask("predictive", "publication", (), lambda: model.publication)
+    yield ask("predictive", "parameters", (), lambda: model.parameters(now))
+    yield ask("predictive", "target", (), model.target)
+    prediction, exposures = model.prediction(now), world.exposures()
+    bitmap = sum(1 << u for u in BOOK)
+    terms = lambda: predictive_model.terms(prediction, BOOK)  # noqa: E731
+    yield ask("predictive", "terms", (bitmap,), terms)
+    measure = lambda: predictive_model.measure(prediction, exposures)  # noqa: E731
+    yield ask("predictive", "measure", (exposures,), measure)
+    first = max(0, len(model.words) - 2)
+    vectors = lambda: predictive_model.vectors(prediction, first, 4)  # noqa: E731
+    yield ask("predictive", "vectors", (first, 4), vectors)
+    active = world.clock.active_time(now)
+    for u in (*world.estimator.basket[:4], 12):
+        deviations = lambda u=u: tuple((d,) for d in world.estimator.deviations(u, active))  # noqa: E731
+        yield ask("estimator", "deviations", ((u,),), deviations)
 
 
 # Encoding -------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from reference_model.exact import (
     stable_price,
     surface_checks,
 )
+from reference_model.types import PredictiveParameters
 
 # Together they meet everything that `MET` names.
 SEEDS = (40, 22, 42, 18, 21)
@@ -105,6 +106,9 @@ def contracts(project, accounts):
     nobody = "0x" + "00" * 20
     hub = governor.deploy(project.OracleHub, governance, parameters, nobody)
     estimator = governor.deploy(project.VolatilityEstimator, governance, parameters, hub)
+    predictive = governor.deploy(
+        project.PredictiveModel, governance, parameters, estimator, PredictiveParameters()
+    )
     move = bytes.fromhex(parameters.moveScanRange.encode_input(1, 1).hex()[:8])
     governance.setTargetFunctionRole(parameters, [move], ESTIMATOR, sender=governor)
     for account in (estimator, governor):
@@ -113,7 +117,8 @@ def contracts(project, accounts):
     sequencer = governor.deploy(project.MockAggregator, 0, "L2 sequencer uptime")
     asset = governor.deploy(project.MockToken, "Asset", "AST", world_of.COLLATERAL.decimals)
     harness = governor.deploy(project.TryMany)
-    return Contracts(hub, parameters, estimator, sequencer, asset, puppets, harness, governor)
+    machinery = hub, parameters, estimator, predictive, sequencer
+    return Contracts(*machinery, asset, puppets, harness, governor)
 
 
 @pytest.fixture

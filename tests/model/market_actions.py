@@ -4,6 +4,7 @@ Actions aim at the guards: ages, bands, moves and times are often exactly at one
 """
 
 from collections.abc import Callable
+from random import Random
 
 from model.ledger_actions import Chooser
 from model.market_world import (
@@ -24,12 +25,13 @@ from model.market_world import (
     World,
 )
 
+from reference_model import cases
 from reference_model.exact import svi
 from reference_model.exact.aggregation import Answer
 from reference_model.exact.oracle_hub import FeedSource, SurfaceReport
 from reference_model.exact.surface_checks import SurfaceParameters
 from reference_model.exact.volatility_estimator import EstimatorParameters
-from reference_model.types import DAY, PPM, WAD, YEAR
+from reference_model.types import DAY, PPM, WAD, YEAR, PredictiveParameters
 
 HOUR = 3_600
 PACES = (0, 1, 12, 30, 59, 60, 61, 300, 599, 600, 601, 900, 1_799, 1_800, HOUR, HOUR + 1, 7_200)
@@ -336,6 +338,23 @@ def estimator(choose: Chooser, world: World) -> list[Action]:
     return [Action("set_estimator", (parameters,))]
 
 
+def publish(choose: Chooser, world: World) -> list[Action]:
+    """Publish joint moves, some beyond what may be; mostly once the last are in force."""
+    model = world.predictive
+    last, basket = model.publication, len(world.estimator.basket)
+    kept = len(model.words) - last.leaving
+    leaving = choose.item((0, 0, 1, kept, kept, max(0, kept - 250), kept + 1))
+    count = choose.item((250, 250, 249, 1_025 - kept) if leaving >= kept else (0, 1, 24, 25))
+    most = basket if leaving == kept else last.places
+    places = choose.item((most, most, most, last.places, most + 1, max(0, last.places - 1)))
+    rng = Random(choose.integer(0, 2**32))
+    words = [cases.random_word(rng, min(places, 8)) for _ in range(count)]
+    if words and choose.integer(0, 3) == 0:
+        words[choose.integer(0, count - 1)] ^= 1 << choose.integer(0, 255)
+    action = Action("publish", (tuple(words), leaving, places))
+    return [Action("wait", (DAY,)), action] if choose.integer(0, 3) else [action]
+
+
 def parameters(choose: Chooser, world: World) -> list[Action]:
     """Ramp something, or move a scan range."""
     return [choose.item(CHANGES)(choose, world)]
@@ -372,6 +391,20 @@ def _global(choose: Chooser, world: World) -> Action:
     return Action("set_global_parameters", (GLOBAL._replace(**choose.item(changes)),))
 
 
+def _predictive(choose: Chooser, world: World) -> Action:
+    changes = (
+        {},
+        {"tail_share": choose.item((WAD // 200 - 1, WAD // 200, WAD // 20, WAD // 10 + 1))},
+        {"horizon_seconds": choose.item((HOUR - 1, HOUR, 3 * DAY, 10 * DAY, 10 * DAY + 1))},
+        {"floor_weight": choose.item((WAD // 10 - 1, WAD // 10, WAD, WAD + 1))},
+        {"parametric_weight": choose.item((0, WAD // 3, WAD + 1))},
+        {"correlation_width": choose.item((0, WAD, WAD + 1))},
+        {"single_asset_floor": choose.item((0, WAD, WAD + 1))},
+    )
+    changed = PredictiveParameters()._replace(**choose.item(changes))
+    return Action("set_predictive_parameters", (changed,))
+
+
 def _scenarios(choose: Chooser, world: World) -> Action:
     listed = list(SCENARIOS)
     for _ in range(choose.integer(0, 6)):
@@ -388,6 +421,7 @@ CHANGES = (
     _underlying,
     _underlying,
     _global,
+    _predictive,
     _scenarios,
     lambda choose, world: Action(
         "set_decorrelation", (choose.integer(0, 8), choose.item((0, WAD // 3, WAD, WAD + 1)))
@@ -424,6 +458,7 @@ KINDS = {
     outage: 3,
     sample: 3,
     estimator: 1,
+    publish: 1,
     parameters: 4,
 }
 assert not set(FIXED) & set(SOURCES)

@@ -7,6 +7,7 @@ is; `run` does one action to it. Actions are plain data, drawn in `market_action
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reference_model.exact import predictive_model, profile
 from reference_model.exact.aggregation import Answer
 from reference_model.exact.errors import ModelError
 from reference_model.exact.events import Event
@@ -20,6 +21,7 @@ from reference_model.types import (
     PPM,
     WAD,
     CollateralParameters,
+    Exposure,
     GlobalParameters,
     PredictiveParameters,
     Scenario,
@@ -39,6 +41,8 @@ LEVELS = {1: 60_000 * WAD, 2: 3_000 * WAD, 3: 150 * WAD, 257: 105 * WAD // 100, 
 MARK_PUPPET = sum(SOURCES.values())
 PUPPETS = MARK_PUPPET + 1
 UP, DOWN = 0, 1
+# Linear dollar deltas by underlying, ascending: one perhaps never covered.
+BOOK = {1: 10**24, 2: -3 * 10**24, 3: 10**23, 9: 10**22}
 NOTHING = Answer(0, 0, 0)
 
 
@@ -208,6 +212,18 @@ class World:
     def _publish(self, words: tuple[int, ...], leaving: int, places: int) -> None:
         self.predictive.publish(self.now, words, leaving, places)
 
+    def exposures(self) -> list[Exposure]:
+        """What `BOOK` loses, as the predictive model is given it now."""
+        terms = predictive_model.terms(self.predictive.prediction(self.now), BOOK)
+        pairs = zip(BOOK.items(), terms.deviations, strict=True)
+        return [
+            profile.exposure(
+                *(u, deviation, delta, delta, [], 2**64),
+                abs(delta) // 5 if terms.uncovered >> u & 1 else 0,
+            )
+            for (u, delta), deviation in pairs
+        ]
+
     def _set_predictive_parameters(self, parameters: PredictiveParameters) -> None:
         self.predictive.set_parameters(self.now, parameters)
 
@@ -262,6 +278,7 @@ class World:
             "hub": self.hub.events,
             "parameters": self.clock.events,
             "estimator": self.estimator.events,
+            "predictive": self.predictive.events,
         }
         events = {name: list(log) for name, log in logs.items()}
         for log in logs.values():

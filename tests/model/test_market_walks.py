@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 from model.ledger_actions import Seeded
 from model.market_actions import draw
-from model.market_world import World
+from model.market_world import Action, World
 
+from reference_model.exact import predictive_model
 from reference_model.exact.errors import ModelError
 from reference_model.exact.fixed_point import mul_down, mul_up
 from reference_model.exact.outage_clock import active_time
@@ -14,6 +15,8 @@ from reference_model.types import WAD
 
 SEEDS = range(6)
 STEPS = 600
+# What could move expected shortfall at one stroke.
+PREDICTED = ("publish", "set_predictive_parameters", "sample", "add_underlying", "end_outage")
 
 
 class Witness:
@@ -27,9 +30,9 @@ class Witness:
 
     def step(self) -> None:
         for action in draw(self.choose, self.world):
-            before = self._state()
+            before = self._state(action)
             error = self.world.run(action)
-            after = self._state()
+            after = self._state(action)
             self.seen[error[0] if error else action.name] += 1
             self.seen.update(e.name for log in self.world.drain().values() for e in log)
             if error:
@@ -39,7 +42,7 @@ class Witness:
             self._check_observations(before, after)
             self._check_settlement(before, after)
 
-    def _state(self) -> dict:
+    def _state(self, action: Action) -> dict:
         """All there is, as plain values, and what is in force."""
         w = self.world
         return {
@@ -54,7 +57,17 @@ class Witness:
             "ranges": {u: w.parameters.scan_ranges(w.now, u).current for u in (1, 2)},
             "covariances": dict(w.estimator.covariances_x40),
             "anchors": dict(w.estimator.anchors),
+            "moving": dict(w.estimator.moving),
+            "publication": w.predictive.publication,
+            "words": w.predictive.words,
+            "predictive": w.predictive.parameters(w.now),
+            "shortfall": self._shortfall() if action.name in PREDICTED else 0,
         }
+
+    def _shortfall(self) -> int:
+        """Expected shortfall of a book, some of it in what may not be covered."""
+        prediction = self.world.predictive.prediction(self.world.now)
+        return predictive_model.measure(prediction, self.world.exposures())[0]
 
     def _check_continuity(self, before: dict, after: dict) -> None:
         """Nothing that maintenance margin reads moves at one stroke, whoever calls what."""
@@ -63,6 +76,9 @@ class Witness:
             return  # An outage came to light, and with it the time that was not.
         assert after["ranges"] == before["ranges"]
         assert after["decorrelations"] == before["decorrelations"]
+        assert after["predictive"] == before["predictive"]
+        # A unit of losses is as great as the greatest loss needs.
+        assert after["shortfall"] == pytest.approx(before["shortfall"], rel=1e-15)
         for name in ("maintenance_factor", "vol_exponent_short", "minimum_tau_seconds"):
             assert getattr(after["global"], name) == getattr(before["global"], name)
         for u, parameters in after["underlyings"].items():
@@ -130,6 +146,7 @@ MET = {
     *("ScenariosSet", "DecorrelationSet", "RampStarted", "ScanRangeMoved", "Sampled"),
     *("OutageDeclared", "OutageEnded", "SequencerSynced", "SequencerFeedSet"),
     *("ScenarioSideMissing", "FeedSet", "SurfaceSet"),
+    *("publish", "set_predictive_parameters", "RampUnderWay", "InvalidVector"),
 }
 
 
