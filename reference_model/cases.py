@@ -8,7 +8,6 @@ that a failing case shrinks.
 Source: specification, sections 3, 7, 8, 9 and 13; Predictive margin.
 """
 
-from math import isqrt
 from random import Random
 from typing import NamedTuple
 
@@ -349,6 +348,18 @@ def random_words(rng: Random, dates: int, places: int) -> tuple[int, ...]:
     return tuple(vectors.encode(z, y)) if dates else ()
 
 
+def random_word(rng: Random, places: int) -> int:
+    """Vector of one date: most moves small, corners and edges of triangles often."""
+    word = 0
+    for p in range(places):
+        interval = min(max(round(4.5 + 2 * bell(rng)), 0), 9)
+        row = (interval * 3 + rng.randrange(3)) * 2 + rng.randrange(2)
+        a = drawn(rng, 0, 1_023)
+        b = drawn(rng, 0, min(1_023, 1_024 - a))
+        word |= row << (5 + 10 * p) | a << (90 + 10 * p) | b << (175 + 10 * p)
+    return word
+
+
 def _predictive_parameters(rng):
     return PredictiveParameters(
         tail_share=drawn(rng, WAD // 200, WAD // 10, WAD // 40),
@@ -534,95 +545,3 @@ def random_case(rng: Random, portfolios: int, now: int = NOW) -> tuple[Market, l
     market = random_market(rng, now)
     instruments = random_instruments(rng, market)
     return market, [random_portfolio(rng, market, instruments) for _ in range(portfolios)]
-
-
-# Predictive margin -------------------------------------------------------------------------------
-
-
-def random_prediction(rng: Random, market: Market) -> Prediction:
-    """State of a predictive model for a market: published once or twice, or not; ramping or not.
-
-    Its basket holds some of the market's underlyings, so that some are not covered.
-    """
-    ids = [spot.underlying for spot in market.spots if rng.random() < 0.85]
-    others = [u for u in range(1, 256) if u not in {spot.underlying for spot in market.spots}]
-    basket = ids + rng.sample(others, rng.randint(0, 8 - len(ids)))
-    rng.shuffle(basket)
-    publication, words = _publication(rng, len(basket))
-    active = publication.end + rng.randint(0, DAY)
-    if publication.stored and rng.random() < 0.6:
-        active = drawn(rng, publication.start, publication.end, publication.start + 1)
-    return Prediction(
-        _predictive_parameters(rng),
-        tuple(basket),
-        tuple(_deviations(rng) for _ in basket),
-        random_covariances(rng, len(basket)),
-        publication,
-        words,
-        active if publication.stored else NOW,
-    )
-
-
-def random_word(rng: Random, places: int) -> int:
-    """Vector of one date: most moves small, corners and edges of triangles often."""
-    word = 0
-    for p in range(places):
-        interval = min(max(round(4.5 + 2 * bell(rng)), 0), 9)
-        row = (interval * 3 + rng.randrange(3)) * 2 + rng.randrange(2)
-        a = drawn(rng, 0, 1_023)
-        b = drawn(rng, 0, min(1_023, 1_024 - a))
-        word |= row << (5 + 10 * p) | a << (90 + 10 * p) | b << (175 + 10 * p)
-    return word
-
-
-def random_covariances(rng: Random, count: int) -> tuple[int, ...]:
-    """Covariances X40 of the 36 pairs of places, 0 where nobody is."""
-    variances = [drawn(rng, 2**40 // 400, 4 * 2**40) for _ in range(count)]
-    packed = []
-    for i in range(8):
-        for j in range(i, 8):
-            taken = j < count
-            root = isqrt(variances[i] * variances[j]) if taken else 0
-            packed.append(variances[i] if taken and i == j else drawn(rng, -root, root))
-    return tuple(packed)
-
-
-def _deviations(rng: Random) -> tuple[int, int]:
-    """Standard deviations of a day, for maintenance and initial margin."""
-    deviation = drawn(rng, WAD // 500, WAD // 8, WAD // 16)
-    if rng.random() < 0.1:
-        deviation = log_uniform(rng, 1, 4 * WAD)
-    return deviation, deviation + rng.choice((0, 0, 1, rng.randint(0, deviation)))
-
-
-def _publication(rng: Random, most_places: int) -> tuple[Publication, tuple[int, ...]]:
-    """What is published, and the words stored."""
-    kind = rng.random()
-    if kind < 0.1:
-        return Publication(), ()
-    start, places = rng.randint(10**8, 10**9), rng.randint(0, most_places)
-    end = start + rng.randint(3_600, 30 * DAY)
-    count = rng.choice((250, 251, 300, rng.randint(250, 600), 1_000))
-    words = tuple(random_word(rng, places) for _ in range(count))
-    if kind < 0.3:
-        return Publication(count, 0, 0, 0, places, start, end), words
-    if kind < 0.6 and count <= 700:
-        leaving, more, fresh = count, rng.randint(places, most_places), rng.randint(250, 300)
-    else:
-        leaving = rng.choice((0, 1, rng.randint(0, count - 250)))
-        more, fresh = places, rng.randint(0, min(24, 1_000 - count + leaving))
-    words += tuple(random_word(rng, more) for _ in range(fresh))
-    return Publication(len(words), count, leaving, places, more, start, end), words
-
-
-def _predictive_parameters(rng: Random) -> PredictiveParameters:
-    if rng.random() < 0.4:
-        return PredictiveParameters()
-    return PredictiveParameters(
-        tail_share=drawn(rng, WAD // 200, WAD // 10, WAD // 40),
-        horizon_seconds=drawn(rng, 3_600, 10 * DAY, DAY),
-        floor_weight=drawn(rng, WAD // 10, WAD),
-        parametric_weight=drawn(rng, 0, WAD),
-        correlation_width=drawn(rng, 0, WAD),
-        single_asset_floor=drawn(rng, 0, WAD),
-    )

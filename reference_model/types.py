@@ -207,7 +207,10 @@ class PredictiveTerms(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """State of the published vectors; `start` and `end` of its ramp are active times, seconds."""
+    """State of the published vectors; `start` and `end` of its ramp are active times, seconds.
+
+    `cancelled_at` is the active time at which it was taken back, 0 if it was not.
+    """
 
     stored: int = 0
     before: int = 0
@@ -216,6 +219,7 @@ class Publication(NamedTuple):
     places: int = 0
     start: int = 0
     end: int = 0
+    cancelled_at: int = 0
 
 
 class PredictiveBreakdown(NamedTuple):
@@ -373,8 +377,8 @@ class Prediction(NamedTuple):
         Underlyings, by place.
     deviations : tuple of tuple of int
         By place, of a day, for maintenance and for initial margin; WAD.
-    covariances : tuple of int
-        Of the 36 pairs of places, X40, as the estimator keeps them.
+    correlations : tuple of tuple of int
+        By places, the whole matrix; WAD.
     publication : Publication
     words : tuple of int
         Vectors stored, old first.
@@ -385,13 +389,13 @@ class Prediction(NamedTuple):
     parameters: PredictiveParameters = PredictiveParameters()
     basket: tuple[int, ...] = ()
     deviations: tuple[tuple[int, int], ...] = ()
-    covariances: tuple[int, ...] = (0,) * 36
+    correlations: tuple[tuple[int, ...], ...] = ()
     publication: Publication = Publication()
     words: tuple[int, ...] = ()
     active: int = 0
 
     def case(self) -> tuple:
-        """As ``PredictionHarness.PredictionCase``."""
+        """As ``PredictionHarness.PredictionCase``; the clock starts long before."""
         p = self.publication
         first = (self.words[: p.before], 0, p.places_before)
         last = (self.words[p.before :], p.leaving, p.places)
@@ -401,12 +405,24 @@ class Prediction(NamedTuple):
             self.basket,
             [deviation for deviation, _ in self.deviations],
             [initial for _, initial in self.deviations],
-            self.covariances,
+            self._covariances(),
             publications,
             p.end - p.start or DAY,
-            p.start or self.active,
-            self.active,
+            YEAR + p.start,
+            YEAR + self.active,
+            YEAR + p.cancelled_at if p.cancelled_at else 0,
         )
+
+    def _covariances(self) -> list[int]:
+        """Covariances X40 of the 36 pairs of places that have these correlations."""
+        unit, places = 2**60, range(8)
+        pairs = [(i, j) for i in places for j in places[i:]]
+        matrix = [[*row, *[0] * 8] for row in self.correlations] + [[0] * 8] * 8
+        away = [(abs(matrix[i][j]) * unit + WAD - 1) // WAD for i, j in pairs]
+        return [
+            unit if i == j else c if matrix[i][j] > 0 else -c
+            for (i, j), c in zip(pairs, away, strict=True)
+        ]
 
 
 class Market(NamedTuple):

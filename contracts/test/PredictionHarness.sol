@@ -18,6 +18,7 @@ contract PredictionHarness is TryMany {
     /// @param publications In their order, one ramp after the other.
     /// @param start Active time of the last publication.
     /// @param active Active time afterwards.
+    /// @param cancelledAt Active time at which the last publication is taken back; 0 if it is not.
     struct PredictionCase {
         PredictiveParameters parameters;
         uint8[] basket;
@@ -28,6 +29,7 @@ contract PredictionHarness is TryMany {
         uint256 rampSeconds;
         uint256 start;
         uint256 active;
+        uint256 cancelledAt;
     }
 
     uint256 public activeTime;
@@ -51,6 +53,10 @@ contract PredictionHarness is TryMany {
             activeTime = state.start - (count - 1 - i) * state.rampSeconds;
             PublicationCase calldata p = state.publications[i];
             model.publish(p.words, p.leaving, p.places);
+        }
+        if (state.cancelledAt != 0) {
+            activeTime = state.cancelledAt;
+            model.cancelPublication();
         }
         activeTime = state.active;
     }

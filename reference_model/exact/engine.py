@@ -28,7 +28,12 @@ from reference_model.exact.errors import (
     ZeroAmount,
 )
 from reference_model.exact.exchange import Fill, Order
-from reference_model.exact.ledger import CASH, require_valid
+from reference_model.exact.ledger import (
+    CASH,
+    MAX_PREDICTIVE_POSITIONS,
+    max_positions,
+    require_valid,
+)
 from reference_model.exact.liquidation import Liquidation
 from reference_model.exact.tokens import cash_down, cash_up
 
@@ -149,7 +154,7 @@ class Engine(Liquidation):
 
         Raises
         ------
-        InvalidAccount, NotAuthorised
+        InvalidAccount, NotAuthorised, TooManyPositions
         StalePrice, InAuction, BelowInitialMargin
             By admission.
         """
@@ -158,7 +163,10 @@ class Engine(Liquidation):
             check = self._changing(account)
             check.required = check.switched = True
             before = self._account(account)
-            self.state.accounts[account] = before._replace(margin_mode=mode)
+            after = before._replace(margin_mode=mode)
+            if len(after.positions) > max_positions(after, len(after.positions)):
+                raise TooManyPositions(account, MAX_PREDICTIVE_POSITIONS)
+            self.state.accounts[account] = after
             self._emit("MarginModeSet", account, before.margin_mode, mode)
 
     def collect_fees(self, caller: int, amount_raw: int, sent_raw: int | None = None) -> None:
@@ -299,7 +307,7 @@ class Engine(Liquidation):
             raise ReduceOnly(account, before, after)
         check.paid = check.paid or trade.cash_change < 0
         slots.replace(held, place, trade.slot)
-        cap = self.market.global_parameters.max_positions
+        cap = max_positions(touched, self.market.global_parameters.max_positions)
         if len(held) > len(touched.positions) and len(held) > cap:
             raise TooManyPositions(account, cap)
         self._change_open_interest(fill.instrument, abs(after) - abs(before))

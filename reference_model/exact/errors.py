@@ -116,6 +116,10 @@ class RampUnderWay(ModelError):
     parameters = ("end",)
 
 
+class NoRampUnderWay(ModelError):
+    pass
+
+
 class InvalidVector(ModelError):
     parameters = ("index", "word")
 

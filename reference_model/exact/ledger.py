@@ -52,6 +52,7 @@ from reference_model.types import (
 CASH = 0
 ASSETS = 32
 CASH_LIMIT = 2**103
+MAX_PREDICTIVE_POSITIONS = 32
 MAX_DEFICIT = 2**112 - 1
 NEVER_SOCIALISED = Socialised()
 
@@ -572,6 +573,12 @@ class Ledger:
         held = list(self._account(account).positions)
         slots.remove_empty(held)
         self._set_positions(account, held)
+
+
+def max_positions(account: Account, cap: int) -> int:
+    """Most positions an account may have where others may have `cap`."""
+    is_predictive = account.margin_mode == MarginMode.PREDICTIVE
+    return min(cap, MAX_PREDICTIVE_POSITIONS) if is_predictive else cap
 
 
 def require_valid(account: int) -> None:

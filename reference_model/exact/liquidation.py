@@ -33,7 +33,7 @@ from reference_model.exact.fixed_point import (
     to_raw_up,
     to_wad_down,
 )
-from reference_model.exact.ledger import CASH, Account, require_valid
+from reference_model.exact.ledger import CASH, Account, max_positions, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
 from reference_model.types import (
@@ -356,6 +356,7 @@ class Liquidation(Settlement):
         seller, buyer = self._touch(account), self._touch(bidder)
         passed = sale.transfer(seller.positions, buyer.positions, fraction)
         cap = max(self.market.global_parameters.max_positions, len(seller.positions))
+        cap = max_positions(buyer, cap)
         if len(buyer.positions) < len(passed.received) > cap:
             raise TooManyPositions(bidder, cap)
         if payment > limit:

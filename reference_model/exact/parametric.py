@@ -11,7 +11,7 @@ from reference_model.types import PPM, WAD, Exposure
 
 ROOT_BITS = 90
 DEVIATIONS = 3
-GREATEST_Y_PPM = 750_000
+GREATEST_Y_PPM = 500_000
 
 
 def margin(

@@ -10,8 +10,8 @@ Source: specification, Predictive margin; ``contracts/interfaces/IPredictiveMode
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from reference_model.exact import ewma, parametric, ramp, shortfall
-from reference_model.exact.errors import InvalidVector, RampUnderWay
+from reference_model.exact import parametric, ramp, shortfall
+from reference_model.exact.errors import InvalidVector, NoRampUnderWay, RampUnderWay
 from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import divide_up, mul_up, sqrt_up
 from reference_model.exact.governed import GovernedParameters
@@ -89,25 +89,41 @@ class PredictiveModel:
         """
         last = self.publication
         start, end = self._ramp(now)
-        if start < last.end:
+        if is_ramping(last, start):
             raise RampUnderWay(last.end)
-        kept = self.words[last.leaving :]
+        in_force = _after(last)
+        kept = self.words[in_force.dates]
         require_in_range("leaving", leaving, 0, len(kept))
         count = len(kept) - leaving + len(words)
         require_in_range("dates", count, MIN_DATES, MAX_DATES)
         require_in_range("stored", len(kept) + len(words), 0, MAX_STORED)
         most = min(len(self._estimator.basket), MAX_UNDERLYINGS)
         if leaving < len(kept):
-            most = last.places
-        require_in_range("places", places, last.places, most)
+            most = in_force.places
+        require_in_range("places", places, in_force.places, most)
         for i, word in enumerate(words):
             if not shortfall.is_valid(word, places):
                 raise InvalidVector(i, word)
         self.words = (*kept, *words)
         self.publication = Publication(
-            len(self.words), len(kept), leaving, last.places, places, start, end
+            len(self.words), len(kept), leaving, in_force.places, places, start, end
         )
         self.events.append(Event("Published", (count, len(words), leaving, places, start, end)))
+
+    def cancel_publication(self, now: int) -> None:
+        """Take back the last publication while it ramps: the ramp runs backwards from now on.
+
+        Raises
+        ------
+        NoRampUnderWay, RampUnderWay
+        """
+        last, active = self.publication, self._governed.clock.active_time(now)
+        if not is_ramping(last, active):
+            raise NoRampUnderWay
+        if last.cancelled_at:
+            raise RampUnderWay(last.end)
+        self.publication = last._replace(cancelled_at=active)
+        self.events.append(Event("PublicationCancelled", (active, progress_of(last, active))))
 
     def set_parameters(self, now: int, new: PredictiveParameters) -> None:
         """Ramp to other parameters, from those in force.
@@ -139,7 +155,7 @@ class PredictiveModel:
             self.parameters(now),
             tuple(basket),
             tuple(self._estimator.deviations(u, active) for u in basket),
-            self._estimator.packed_covariances(),
+            tuple(tuple(self._estimator.correlation(u, v) for v in basket) for u in basket),
             self.publication,
             self.words,
             active,
@@ -165,7 +181,7 @@ def require_parameters(p: PredictiveParameters) -> None:
 
 
 class _List(NamedTuple):
-    """Dates that losses are selected from, among those stored, and the places they cover."""
+    """Dates that losses are selected from, of those stored, and the places they cover."""
 
     dates: slice
     places: int
@@ -212,7 +228,7 @@ def exceedances(
     prediction: Prediction, exposures: Sequence[Exposure], amount: int
 ) -> tuple[int, int]:
     """Dates of the list to come with a loss above an amount, and the count that certifies it."""
-    to_come = _lists(prediction)[-1]
+    to_come = _after(prediction.publication)
     found = _losses(prediction, exposures, to_come)
     certain = _slack(exposures) + _uncovered_loss(prediction, exposures, to_come)
     beyond = shortfall.UNITS * max(0, amount - certain)
@@ -223,10 +239,9 @@ def exceedances(
 def losses(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, ...]:
     """What a book loses on every date stored; USD, WAD, Up."""
     publication, slack = prediction.publication, _slack(exposures)
-    former = _List(slice(0, publication.before), publication.places_before)
-    latter = _List(slice(publication.before, publication.stored), publication.places)
+    added = _List(slice(publication.before, publication.stored), publication.places)
     wei = []
-    for dates in (former, latter):
+    for dates in (_former(publication), added):
         found = _losses(prediction, exposures, dates)
         wei += [found.to_wei(loss) + slack if loss else 0 for loss in found.units]
     return tuple(wei)
@@ -240,9 +255,35 @@ def vectors(prediction: Prediction, offset: int, count: int) -> tuple[int, ...]:
 def _lists(prediction: Prediction) -> list[_List]:
     """Lists in force, the one to come last: two in a ramp."""
     p = prediction.publication
-    former = _List(slice(0, p.before), p.places_before)
-    latter = _List(slice(p.leaving, p.stored), p.places)
-    return [former, latter] if prediction.active < p.end else [latter]
+    if not is_ramping(p, prediction.active):
+        return [_after(p)]
+    return [_former(p), _latter(p)]
+
+
+def _former(p: Publication) -> _List:
+    return _List(slice(0, p.before), p.places_before)
+
+
+def _latter(p: Publication) -> _List:
+    return _List(slice(p.leaving, p.stored), p.places)
+
+
+def _after(p: Publication) -> _List:
+    """List in force at the end of the ramp, wherever it runs."""
+    return _former(p) if p.cancelled_at else _latter(p)
+
+
+def is_ramping(p: Publication, active: int) -> bool:
+    """Whether two lists are in force."""
+    return progress_of(p, active) > 0 if p.cancelled_at else active < p.end
+
+
+def progress_of(p: Publication, active: int) -> int:
+    """How far a publication has come, WAD: back to 0 once it is taken back."""
+    if not p.cancelled_at:
+        return ramp.progress(p.start, p.end, active)
+    reached = ramp.progress(p.start, p.end, p.cancelled_at)
+    return max(0, reached - (active - p.cancelled_at) * WAD // (p.end - p.start))
 
 
 def _covers(prediction: Prediction, places: int, underlying: int) -> bool:
@@ -260,8 +301,7 @@ def _blended(
         found = _losses(prediction, exposures, each)
         measured = found.to_wei(select(found)) if found.units else 0
         selected.append(measured + _uncovered_loss(prediction, exposures, each))
-    _, *_, start, end = prediction.publication
-    progress = ramp.progress(start, end, prediction.active)
+    progress = progress_of(prediction.publication, prediction.active)
     return ramp.value_at(selected[0], selected[-1], progress) + _slack(exposures)
 
 
@@ -289,12 +329,8 @@ def _uncovered_loss(prediction: Prediction, exposures: Sequence[Exposure], dates
 def _parametric(prediction: Prediction, exposures: Sequence[Exposure]) -> int:
     p, place = prediction.parameters, prediction.basket.index
 
-    def covariance(u: int, v: int) -> int:
-        i, j = sorted((place(u), place(v)))
-        return prediction.covariances[i * MAX_UNDERLYINGS - i * (i - 1) // 2 + j - i]
-
     def correlation(u: int, v: int) -> int:
-        return ewma.correlation(covariance(u, v), covariance(u, u), covariance(v, v))
+        return prediction.correlations[place(u)][place(v)]
 
     return parametric.margin(exposures, correlation, p.correlation_width, p.single_asset_floor)
 

@@ -33,7 +33,6 @@ from reference_model.types import (
 )
 
 GROUPS = 8
-MAX_PREDICTIVE_POSITIONS = 32
 MAX_PRICE = 2**96 - 1
 MAX_COLLATERAL_VALUE = 2**128 - 1
 BALANCE_MASK = 2**128 - 1
@@ -107,7 +106,7 @@ def exposures(portfolio: Portfolio, market: Market) -> tuple[Exposure, ...]:
     Returns
     -------
     tuple of Exposure
-        Empty if it has too many positions, or is exposed to nothing.
+        Empty if it is exposed to nothing.
 
     Raises
     ------
@@ -116,7 +115,7 @@ def exposures(portfolio: Portfolio, market: Market) -> tuple[Exposure, ...]:
     reader = _Reader(market)
     books = _books(portfolio, reader, _balances(portfolio.collateral, reader))
     results = [_underlying(books[u], portfolio, market) for u in sorted(books)]
-    return _exposures(books, results, _terms(books, market), portfolio, reader)
+    return _exposures(books, results, _terms(books, market), reader)
 
 
 def collateral_value(words: tuple[int, ...], market: Market) -> tuple[int, int]:
@@ -449,7 +448,7 @@ def _predictive(
     """Predictive margin with its parts."""
     market, p = reader.market, reader.market.global_parameters
     terms = _terms(books, market)
-    exposed = _exposures(books, results, terms, portfolio, reader)
+    exposed = _exposures(books, results, terms, reader)
     if not exposed:
         return PredictiveBreakdown()
     shortfall_, parametric = predictive_model.measure(market.prediction, exposed)
@@ -499,12 +498,9 @@ def _exposures(
     books: dict[int, _Book],
     results: list[_Underlying],
     terms: PredictiveTerms,
-    portfolio: Portfolio,
     reader: _Reader,
 ) -> tuple[Exposure, ...]:
-    """Profiles of all underlyings; none of an account with too many positions."""
-    if len(portfolio.positions) > MAX_PREDICTIVE_POSITIONS:
-        return ()
+    """Profiles of all underlyings."""
     return tuple(
         _exposure(
             books[result.public.underlying],

@@ -7,9 +7,9 @@ triangles each; in a triangle what a book earns is linear in the place. Losses a
 Source: specification, Predictive margin, 2, 4 and 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise, product
 from typing import NamedTuple
 
 from reference_model.exact.fixed_point import divide_up
@@ -17,12 +17,12 @@ from reference_model.types import PPM, WAD, Exposure, Scenario
 
 ONE = 2**64
 LEAST_MOVE = ONE // 100
-Z_PPM = tuple(z * PPM // 10 for z in (-160, -80, -50, -30, -15, 0, 15, 30, 50, 80, 160))
-Y_PPM = (-750_000, 0, 750_000, 2_250_000)
+Z_PPM = tuple(z * PPM for z in (-12, -6, -3, -2, -1, 0, 1, 2, 3, 6, 12))
+Y_PPM = (-500_000, 0, 500_000, 2_250_000)
 NODES = tuple(Scenario(z, y, PPM) for y in Y_PPM for z in Z_PPM)
 VOL_INTERVALS = len(Y_PPM) - 1
 ROWS = (len(Z_PPM) - 1) * VOL_INTERVALS * 2
-NODE_BITS = 61
+NODE_BITS = 60
 UNITS = 1_024
 FIELD = 2**10 - 1
 ROW_BIT, A_BIT, B_BIT = 5, 90, 175
@@ -82,34 +82,55 @@ def moves(deviation: int) -> list[int]:
     return [max(ONE + z * deviation * ONE // 10**24, LEAST_MOVE) for z in Z_PPM]
 
 
+class Charges(NamedTuple):
+    """What interpolation may overstate, USD, WAD.
+
+    Attributes
+    ----------
+    gaps : tuple of tuple of int
+        In the move, by vol class and interval.
+    bends : tuple of tuple of int
+        In volatility, by interval and vol interval.
+    """
+
+    gaps: tuple[tuple[int, ...], ...]
+    bends: tuple[tuple[int, ...], ...]
+
+    @property
+    def all(self) -> Iterable[int]:
+        """Every one of them."""
+        return chain(*self.gaps, *self.bends)
+
+
 @lru_cache(maxsize=64)
-def charges(exposure: Exposure) -> list[int]:
-    """What interpolation may overstate, by cell, vol intervals within intervals; USD, WAD."""
-    at, classes = moves(exposure.deviation), len(exposure.pnl) // len(Z_PPM)
-    gaps = [_gaps(exposure, c) for c in range(classes)]
-    found = []
-    for k in range(len(Z_PPM) - 1):
-        for v, vol_error in enumerate(exposure.vol_errors):
-            near, far = _classes(v, classes)
-            bend = divide_up(vol_error * max(at[k], at[k + 1]), ONE)
-            found.append(max(gaps[near][k], gaps[far][k]) + bend)
-    return found
+def charges(exposure: Exposure) -> Charges:
+    """Charges of a profile."""
+    greatest = [max(pair) for pair in pairwise(moves(exposure.deviation))]
+    return Charges(
+        tuple(_gaps(exposure, c) for c in range(len(exposure.pnl) // len(Z_PPM))),
+        tuple(
+            tuple(divide_up(error * move, ONE) for error in exposure.vol_errors)
+            for move in greatest
+        ),
+    )
 
 
 def rows(exposure: Exposure, exponent_: int) -> list[Row]:
     """Lower bound of what a book earns, by triangle, every node floored to ``2^exponent_`` wei."""
-    count = len(Z_PPM)
-    classes, nodes = len(exposure.pnl) // count, [pnl >> exponent_ for pnl in exposure.pnl]
+    count, (gaps, bends) = len(Z_PPM), charges(exposure)
+
+    def corner(vol_class: int, k: int, d: int) -> int:
+        return exposure.pnl[vol_class * count + k + d] - gaps[vol_class][k] >> exponent_
+
     found = []
-    for cell, charge in enumerate(charges(exposure)):
-        k, v = divmod(cell, VOL_INTERVALS)
-        near, far = _classes(v, classes)
-        a00, a01 = nodes[near * count + k : near * count + k + 2]
-        a10, a11 = nodes[far * count + k : far * count + k + 2]
+    for k, v in product(range(count - 1), range(VOL_INTERVALS)):
+        near, far = _classes(v, len(gaps))
+        a00, a01 = corner(near, k, 0), corner(near, k, 1)
+        a10, a11 = corner(far, k, 0), corner(far, k, 1)
         twist = a11 - a10 - a01 + a00
-        off = divide_up(UNITS * charge, 2**exponent_) + UNITS // 4 * max(0, -twist)
-        found.append(Row(UNITS * a00 - off, a01 - a00, a10 - a00))
-        found.append(Row(UNITS * a11 - off, a10 - a11, a01 - a11))
+        charge = divide_up(UNITS * bends[k][v], 2**exponent_) + UNITS // 4 * max(0, -twist)
+        found.append(Row(UNITS * a00 - charge, a01 - a00, a10 - a00))
+        found.append(Row(UNITS * a11 - charge, a10 - a11, a01 - a11))
     return found
 
 
@@ -118,7 +139,7 @@ def _classes(vol_interval: int, classes: int) -> tuple[int, int]:
     return (vol_interval, vol_interval + 1) if classes > 1 else (0, 0)
 
 
-def _gaps(exposure: Exposure, vol_class: int) -> list[int]:
+def _gaps(exposure: Exposure, vol_class: int) -> tuple[int, ...]:
     """Most by which what is convex lies below its chord, by interval."""
     count = len(Z_PPM)
     slopes = exposure.slopes[vol_class * count : (vol_class + 1) * count]
@@ -126,14 +147,16 @@ def _gaps(exposure: Exposure, vol_class: int) -> list[int]:
     for (z, next_z), (slope, next_slope) in zip(pairwise(Z_PPM), pairwise(slopes), strict=True):
         width = divide_up((next_z - z) * exposure.deviation * ONE, 10**24)
         gaps.append(divide_up(max(0, next_slope - slope) * width, 4 * ONE))
-    return gaps
+    return tuple(gaps)
 
 
 def exponent(exposures: Sequence[Exposure]) -> int:
     """e: losses of a book are in units of ``2^e / 1024`` wei."""
-    nodes = (abs(pnl) for exposure in exposures for pnl in exposure.pnl)
-    cells = (charge for exposure in exposures if exposure.pnl for charge in charges(exposure))
-    return max(0, max((*nodes, *cells), default=0).bit_length() - NODE_BITS)
+    greatest = 0
+    for exposure in exposures:
+        if exposure.pnl:
+            greatest = max(greatest, *map(abs, exposure.pnl), *charges(exposure).all)
+    return max(0, greatest.bit_length() - NODE_BITS)
 
 
 def losses(

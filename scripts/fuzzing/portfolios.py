@@ -22,6 +22,7 @@ from reference_model.types import (
     GlobalParameters,
     Market,
     Portfolio,
+    Prediction,
     Scenario,
     Slice,
     Spot,
@@ -29,6 +30,18 @@ from reference_model.types import (
 )
 from scripts.fuzzing import chain
 from scripts.fuzzing.campaign import Outcome
+
+
+def random_state(rng: Random, market: Market) -> Prediction:
+    """State of a predictive model: nothing published, something, or something taken back."""
+    if rng.random() < 0.1:
+        return Prediction()
+    prediction = random_prediction(rng, market, rng.choice((250, 251, 400)))
+    last = prediction.publication
+    if rng.random() < 0.2 and last.start <= prediction.active < last.end:
+        cancelled_at = rng.randint(max(last.start, 1), prediction.active)
+        prediction = prediction._replace(publication=last._replace(cancelled_at=cancelled_at))
+    return prediction
 
 
 class PortfolioCase(NamedTuple):
@@ -65,7 +78,7 @@ class Portfolios:
     def draw(self, rng: Random, count: int) -> list[PortfolioCase]:
         """Many portfolios in one market, a third of them of one underlying, in all modes."""
         market, portfolios = random_case(rng, count)
-        market = market._replace(prediction=random_prediction(rng, market))
+        market = market._replace(prediction=random_state(rng, market))
         portfolios = [p._replace(margin_mode=rng.choice((0, 1, 2, 2))) for p in portfolios]
         return [
             PortfolioCase(market, portfolio if i % 3 else _of_one_underlying(portfolio, market))

@@ -7,14 +7,14 @@ from typing import NamedTuple
 from ape.contracts import ContractInstance
 from eth_abi import encode
 
-from reference_model.cases import drawn, log_uniform, random_market, random_prediction
+from reference_model.cases import drawn, log_uniform, random_market
 from reference_model.exact import predictive_model
 from reference_model.exact.errors import ModelError
 from reference_model.exact.shortfall import Z_PPM
 from reference_model.types import Exposure, Prediction
 from scripts.fuzzing import chain
 from scripts.fuzzing.campaign import Outcome
-from scripts.fuzzing.portfolios import fewer, rebuild, selector
+from scripts.fuzzing.portfolios import fewer, random_state, rebuild, selector
 
 VIEWS = {
     "measure": predictive_model.measure,
@@ -49,7 +49,7 @@ class Predictions:
 
     def draw(self, rng: Random, count: int) -> list[PredictionCase]:
         """Many books in one state."""
-        prediction = random_prediction(rng, random_market(rng))
+        prediction = random_state(rng, random_market(rng))
         return [self._draw(rng, prediction) for _ in range(count)]
 
     def _draw(self, rng: Random, prediction: Prediction) -> PredictionCase:

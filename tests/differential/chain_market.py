@@ -223,6 +223,7 @@ ENTRY_POINTS = {
     "set_decorrelation": ("parameters", "setDecorrelation"),
     "set_scenarios": ("parameters", "setScenarios"),
     "publish": ("predictive", "publish"),
+    "cancel_publication": ("predictive", "cancelPublication"),
     "set_predictive_parameters": ("predictive", "setParameters"),
 }
 

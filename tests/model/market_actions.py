@@ -342,7 +342,7 @@ def publish(choose: Chooser, world: World) -> list[Action]:
     """Publish joint moves, some beyond what may be; mostly once the last are in force."""
     model = world.predictive
     last, basket = model.publication, len(world.estimator.basket)
-    kept = len(model.words) - last.leaving
+    kept = last.before if last.cancelled_at else len(model.words) - last.leaving
     leaving = choose.item((0, 0, 1, kept, kept, max(0, kept - 250), kept + 1))
     count = choose.item((250, 250, 249, 1_025 - kept) if leaving >= kept else (0, 1, 24, 25))
     most = basket if leaving == kept else last.places
@@ -352,6 +352,9 @@ def publish(choose: Chooser, world: World) -> list[Action]:
     if words and choose.integer(0, 3) == 0:
         words[choose.integer(0, count - 1)] ^= 1 << choose.integer(0, 255)
     action = Action("publish", (tuple(words), leaving, places))
+    if choose.integer(0, 3) == 0:
+        cancelled = [Action("wait", (choose.item((0, HOUR, DAY)),)), Action("cancel_publication")]
+        return [action, *cancelled, Action("wait", (choose.item((1, HOUR)),)), cancelled[1]]
     return [Action("wait", (DAY,)), action] if choose.integer(0, 3) else [action]
 
 

@@ -212,6 +212,9 @@ class World:
     def _publish(self, words: tuple[int, ...], leaving: int, places: int) -> None:
         self.predictive.publish(self.now, words, leaving, places)
 
+    def _cancel_publication(self) -> None:
+        self.predictive.cancel_publication(self.now)
+
     def exposures(self) -> list[Exposure]:
         """What `BOOK` loses, as the predictive model is given it now."""
         terms = predictive_model.terms(self.predictive.prediction(self.now), BOOK)

@@ -16,7 +16,10 @@ from reference_model.types import WAD
 SEEDS = range(6)
 STEPS = 600
 # What could move expected shortfall at one stroke.
-PREDICTED = ("publish", "set_predictive_parameters", "sample", "add_underlying", "end_outage")
+PREDICTED = (
+    *("publish", "cancel_publication", "set_predictive_parameters"),
+    *("sample", "add_underlying"),
+)
 
 
 class Witness:
@@ -147,6 +150,7 @@ MET = {
     *("OutageDeclared", "OutageEnded", "SequencerSynced", "SequencerFeedSet"),
     *("ScenarioSideMissing", "FeedSet", "SurfaceSet"),
     *("publish", "set_predictive_parameters", "RampUnderWay", "InvalidVector"),
+    *("cancel_publication", "NoRampUnderWay"),
 }
 
 
