@@ -6,11 +6,12 @@ from dataclasses import replace
 import ape
 import pytest
 
-from reference_model.exact import charges, risk_model, scenarios
+from reference_model.exact import charges, parametric, profile, risk_model, scenarios, shortfall
 from reference_model.exact import fixed_point as fp
 from scripts.fuzzing import campaign, formulas, market_data, subjects
 from scripts.fuzzing.formulas import FormulaSubject
 from scripts.fuzzing.portfolios import Portfolios
+from scripts.fuzzing.predictions import Predictions
 
 MARKET_DATA = market_data.HUB + market_data.PARAMETERS
 SEED = 20_261_121
@@ -25,6 +26,11 @@ def everything():
 @pytest.fixture
 def portfolios(everything):
     return next(s for s in everything if isinstance(s, Portfolios) and s.full)
+
+
+@pytest.fixture
+def predictions(everything):
+    return next(s for s in everything if isinstance(s, Predictions))
 
 
 def disagreements(subject, folder, cases):
@@ -180,6 +186,13 @@ PORTFOLIO_TWINS = {
     "puts priced as calls": (scenarios, "option", put_as_call(scenarios.option)),
     "no price of decorrelation": (risk_model, "_group_risk", fully_correlated),
     "requirements rounded down": (risk_model, "mul_up", fp.mul_down),
+    "volatility between two classes for free": (
+        profile,
+        "vol_errors",
+        lambda strikes: (0, 0, 0),
+    ),
+    "tails that are all scenarios": (risk_model, "_in_tails", lambda result, moves: result),
+    "deviation to come for free": (risk_model, "_deviation_charge", lambda *arguments: 0),
     "haircut forgotten": (
         risk_model,
         "_haircut_value",
@@ -194,6 +207,40 @@ def test_a_wrong_twin_of_margin_is_caught(portfolios, monkeypatch, tmp_path, twi
     monkeypatch.setattr(module, name, wrong)
     monkeypatch.setattr(portfolios, "smaller", lambda case: iter(()))
     assert disagreements(portfolios, tmp_path, 64)
+
+
+RIGHT_MARGIN, RIGHT_CHARGES = parametric.margin, shortfall.charges
+
+
+def without_gaps(exposure):
+    right = RIGHT_CHARGES(exposure)
+    return right._replace(gaps=tuple((0,) * len(gaps) for gaps in right.gaps))
+
+
+PREDICTION_TWINS = {
+    "the worst loss instead of the mean": (
+        shortfall,
+        "shortfall",
+        lambda units, share: max(units, default=0),
+    ),
+    "a hint taken for the answer": (shortfall, "shortfall_at", lambda units, share, hint: hint),
+    "the estimate for the box": (
+        parametric,
+        "margin",
+        lambda exposures, correlation, width, floor: RIGHT_MARGIN(exposures, correlation, 0, floor),
+    ),
+    "no gamma": (parametric, "beyond_delta", lambda exposure: 0),
+    "chords for tangents": (shortfall, "charges", without_gaps),
+    "a coarser unit": (shortfall, "NODE_BITS", 50),
+}
+
+
+@pytest.mark.parametrize("twin", PREDICTION_TWINS)
+def test_a_wrong_twin_of_predictive_margin_is_caught(predictions, monkeypatch, tmp_path, twin):
+    module, name, wrong = PREDICTION_TWINS[twin]
+    monkeypatch.setattr(module, name, wrong)
+    monkeypatch.setattr(predictions, "smaller", lambda case: iter(()))
+    assert disagreements(predictions, tmp_path, 128)
 
 
 def test_a_disagreement_is_kept_small_and_can_be_replayed(portfolios, monkeypatch, tmp_path):

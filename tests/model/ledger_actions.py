@@ -227,7 +227,7 @@ def _accrue(choose: Chooser, engine: Engine, cast: Cast) -> Action:
 def _set_margin_mode(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     account = account_of(choose, cast)
     caller = owner_of(choose, cast, account)
-    return Action("set_margin_mode", (caller, account, choose.integer(0, 1)))
+    return Action("set_margin_mode", (caller, account, choose.integer(0, 2)))
 
 
 def _set_operator(choose: Chooser, engine: Engine, cast: Cast) -> Action:
