@@ -140,6 +140,7 @@ class GovernanceRoles(_Section):
     guardian: Role
     poster: Role
     treasurer: Role
+    publisher: Role
 
 
 class SettlementToken(_Section):
@@ -393,6 +394,27 @@ class Estimator(_Section):
         }
 
 
+class Predictive(_Section):
+    """Parameters of predictive margin, and the file of the joint moves that are published first."""
+
+    tail_share: _decimal("0.005", "0.1")
+    horizon_seconds: _integer(HOUR, 10 * DAY)
+    floor_weight: _decimal("0.1", "1")
+    parametric_weight: Share
+    correlation_width: Share
+    single_asset_floor: Share
+    vectors: Path | None = None
+
+    def struct(self) -> dict[str, int]:
+        """Return the Solidity struct."""
+        return {
+            **self.wads("tail_share"),
+            "horizonSeconds": self.horizon_seconds,
+            **self.wads("floor_weight", "parametric_weight"),
+            **self.wads("correlation_width", "single_asset_floor"),
+        }
+
+
 # --------------------------------------------------------------------------------------------------
 # The oracle hub
 # --------------------------------------------------------------------------------------------------
@@ -594,6 +616,7 @@ class Configuration(_Section):
     underlyings: dict[str, UnderlyingParameters]
     collaterals: dict[str, Collateral]
     estimator: Estimator
+    predictive: Predictive
 
     @property
     def uses_mocks(self) -> bool:
@@ -605,6 +628,14 @@ class Configuration(_Section):
     def uses_mock_sources(self) -> bool:
         """Whether anyone may say what a source of the hub says."""
         return self.market_data == "hub" and self.hub.uses_mocks
+
+    def beside(self, path: Path) -> "Configuration":
+        """Return the same with the file that it names found from its own folder."""
+        if self.predictive.vectors is None:
+            return self
+        vectors = path.parent / self.predictive.vectors
+        predictive = self.predictive.model_copy(update={"vectors": vectors})
+        return self.model_copy(update={"predictive": predictive})
 
     def with_feed(self) -> "Configuration":
         """Return the same with prices that one poster says, without the hub."""
@@ -778,7 +809,7 @@ def load_configuration(path: Path = DEFAULT_PATH) -> Configuration:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not YAML: {error}") from error
     try:
-        return Configuration.model_validate(content)
+        return Configuration.model_validate(content).beside(path)
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         raise ConfigurationError("\n  ".join([f"{path} cannot be deployed:", *lines])) from error

@@ -27,11 +27,10 @@ from scripts._configuration import (
     to_wad,
 )
 from scripts._hub import HubSteps
+from scripts._vectors import read_vectors
 
 OUTPUT = Path("out") / "deployments"
 ADMIN_ROLE = 0
-# Share of the tail, horizon, floor, weight of parametric margin, width of the box, single asset.
-PREDICTIVE_DEFAULTS = (25 * 10**15, 86_400, 5 * 10**17, 10**18, 3 * 10**17, 5 * 10**17)
 ROLE_FUNCTIONS = {
     "governor": {
         "Parameters": (
@@ -46,6 +45,7 @@ ROLE_FUNCTIONS = {
         ),
         "LiquidationParameters": ("setAuctionParameters", "setWindow", "setInsuranceFund"),
         "VolatilityEstimator": ("addUnderlying", "setEstimator"),
+        "PredictiveModel": ("setParameters",),
         "OracleHub": ("setFeed", "setSurface", "settleUncovered"),
         "SignedReports": ("setSigners",),
     },
@@ -55,6 +55,7 @@ ROLE_FUNCTIONS = {
     "estimator": {"Parameters": ("moveScanRange",)},
     "poster": {"MarketDataFeed": ("post",), "OracleHub": ("postSurface",)},
     "treasurer": {"MarginEngine": ("collectFees",)},
+    "publisher": {"PredictiveModel": ("publish",)},
 }
 
 # A contract whose calls go further than its own code is spoken to through the interface of all.
@@ -174,6 +175,7 @@ class Deployment:
     parameters: ContractInstance
     market_data: ContractInstance
     volatility_estimator: ContractInstance
+    predictive_model: ContractInstance
     risk_model: ContractInstance
     liquidation_parameters: ContractInstance
     margin_engine: ContractInstance
@@ -198,6 +200,7 @@ class Deployment:
             parameters=at("Parameters"),
             market_data=at(manifest.market_data),
             volatility_estimator=at("VolatilityEstimator"),
+            predictive_model=at("PredictiveModel"),
             risk_model=at("RiskModel"),
             liquidation_parameters=at("LiquidationParameters"),
             margin_engine=at("MarginEngine"),
@@ -385,6 +388,9 @@ class _Run:
         yield "estimator", self._set_estimator
         for symbol in c.estimator.basket:
             yield f"estimate of {symbol}", lambda symbol=symbol: self._add_to_basket(symbol)
+        yield "predictive margin", self._set_predictive
+        if c.predictive.vectors:
+            yield "vectors", self._publish
         for role in ROLE_FUNCTIONS:
             yield f"role {role}", lambda role=role: self._wire(role)
         yield "stake", self._stake
@@ -437,7 +443,7 @@ class _Run:
 
     def _deploy_predictive_model(self) -> None:
         addresses = map(self._at, ("Governance", "Parameters", "VolatilityEstimator"))
-        self._deploy("PredictiveModel", *addresses, PREDICTIVE_DEFAULTS)
+        self._deploy("PredictiveModel", *addresses, self.configuration.predictive.struct())
 
     def _deploy_liquidation_parameters(self) -> None:
         rules = self.configuration.liquidation.struct()
@@ -556,6 +562,25 @@ class _Run:
         if underlying not in self._estimator.basket():
             volatility = to_wad(self.configuration.estimator.basket[symbol])
             self._call(self._estimator, "addUnderlying", underlying, volatility)
+
+    def _set_predictive(self) -> None:
+        wanted, model = self.configuration.predictive.struct(), self._instance("PredictiveModel")
+        if _fields(model.target(), wanted) != wanted:
+            self._call(model, "setParameters", wanted)
+
+    def _publish(self) -> None:
+        """Publish the joint moves of the file, once; keepers go on from there."""
+        model, path = self._instance("PredictiveModel"), self.configuration.predictive.vectors
+        if model.publication().stored:
+            return
+        found = read_vectors(path)
+        ids = [self.manifest.underlyings.get(symbol) for symbol in found.underlyings]
+        if ids != list(self._estimator.basket())[: len(ids)]:
+            raise DeploymentError(
+                f"{path} has moves of {', '.join(found.underlyings)}: estimator.basket must begin "
+                "with these in their order"
+            )
+        self._call(model, "publish", found.integers(), 0, len(ids))
 
     def _wire(self, name: str) -> None:
         """Give a role its functions and its members."""
