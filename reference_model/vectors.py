@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-NODES = np.array([-16, -8, -5, -3, -1.5, 0, 1.5, 3, 5, 8, 16])
-VOL_NODES = np.array([-0.75, 0, 0.75, 2.25])
+NODES = np.array([-12.0, -6, -3, -2, -1, 0, 1, 2, 3, 6, 12])
+VOL_NODES = np.array([-0.5, 0, 0.5, 2.25])
 MAX_PLACES = 8
 SHARES = 1024
 FIELD_BITS = 10

@@ -130,7 +130,7 @@ def from_integers(market):
         _underlyings(market.spots),
         _slices(market.slices, rows),
         _assets(market.collaterals, rows),
-        _vectors(market.prediction, rows) if market.prediction else None,
+        _vectors(market.prediction, rows),
     )
 
 

@@ -18,14 +18,13 @@ from reference_model.ideal import book as books
 from reference_model.ideal.book import Rows
 from reference_model.vectors import DAY_SECONDS, NODES, VOL_NODES
 
-MAX_POSITIONS = 32
 PREDICTIVE = 2
 MIN_MOVE = 0.01
 MAX_DEVIATION = 1.0
 DEVIATIONS = 3
 # Nodes and classes of the box in which gamma and vega are at their worst.
 BOX_NODES = np.flatnonzero(np.abs(NODES) <= DEVIATIONS)
-BOX_CLASSES = np.flatnonzero(np.abs(VOL_NODES) <= 0.75)
+BOX_CLASSES = np.flatnonzero(np.abs(VOL_NODES) <= 0.5)
 
 
 class Vectors(NamedTuple):
@@ -42,7 +41,7 @@ class Vectors(NamedTuple):
     before, leaving : int
         Dates in force before the last publication, the first of those stored; how many of them go.
     progress : float
-        Share of its ramp that has passed.
+        Share of the way to the new list, which falls again once the publication is taken back.
     covered_before, covered : ndarray of bool, shape (underlyings,)
         Of which underlyings the dates in force before it, and those in force at the end of its
         ramp, say something.
@@ -161,12 +160,10 @@ def lists(given):
 
 
 def applies(book):
-    """Whether accounts are exposed to anything, and small enough; shape (p,)."""
-    accounts = len(book.portfolios.cash)
-    exposed = np.zeros(accounts, bool)
+    """Whether accounts are exposed to anything, shape (p,); else all requirements are the same."""
+    exposed = np.zeros(len(book.portfolios.cash), bool)
     exposed[book.cells.account] = True
-    slots = np.bincount(book.portfolios.account, minlength=accounts)
-    return exposed & (slots <= MAX_POSITIONS)
+    return exposed
 
 
 def shortfall(market, risk, book, held, worst_loss):

@@ -49,7 +49,7 @@ class InstrumentRisk(NamedTuple):
     bucket_time : ndarray of float64, shape (underlyings, buckets)
         Seconds from now to a bucket's expiry, ascending; 0 in column 0, the last one repeated.
     joint : JointRisk or None
-        Profit and loss in the joint moves of the past, if the market has any.
+        Profit and loss in the joint moves of the past, if any are published.
     """
 
     underlying: np.ndarray
@@ -146,7 +146,7 @@ def price(market, instruments):
         np.max(-pnl, axis=0, initial=0),
         np.max(pnl, axis=0, initial=0),
         bucket_time,
-        _price_jointly(market, instruments, terms) if market.predictive else None,
+        _price_jointly(market, instruments, terms) if _has_vectors(market) else None,
     )
 
 
@@ -222,6 +222,12 @@ def _option_pnl(instruments, terms, moved, deviation, shocked):
     change -= black76.kernel(log_moneyness, deviation)
     change -= np.where(instruments.is_put, moved - 1, 0)
     return terms.price * terms.discount * change
+
+
+def _has_vectors(market):
+    """Whether any joint moves are known of anything."""
+    given = market.predictive
+    return given is not None and not predictive.is_silent(given).all()
 
 
 def _price_jointly(market, instruments, terms):

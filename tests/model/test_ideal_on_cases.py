@@ -102,7 +102,10 @@ def rounded(result, market_integers, portfolios):
             int(result.health[account]),
             **totals,
             group_risk=tuple(wad(each) for each in result.group_risk[account]),
-            predictive=PredictiveBreakdown(),
+            predictive=PredictiveBreakdown(
+                bool(result.predictive.applies[account]),
+                *(wad(each[account]) for each in result.predictive[1:]),
+            ),
             underlyings=tuple(underlyings),
         )
 

@@ -46,7 +46,7 @@ def middle(seed):
     rng = Random(seed)
     market, portfolios = cases.random_case(rng, PORTFOLIOS)
     ids = tuple(spot.underlying for spot in market.spots)
-    z, y = ([[rng.choice(x)] * len(ids)] * 250 for x in ((-4, -2.25, 2.25, 4), (-0.375, 0.375)))
+    z, y = ([[rng.choice(x)] * len(ids)] * 250 for x in ((-4.5, -2.5, 2.5, 4.5), (-0.25, 0.25)))
     prediction = cases.random_prediction(rng, market)._replace(
         basket=ids,
         deviations=((WAD // 25, WAD // 25),) * len(ids),

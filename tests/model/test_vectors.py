@@ -71,18 +71,18 @@ def test_words_are_within_the_fields_that_the_contract_admits(joint):
 @pytest.mark.parametrize(
     "z, y, row, a, b",
     [
-        (-16, -0.75, 0, 0, 0),
+        (-12, -0.5, 0, 0, 0),
         (-99, -9, 0, 0, 0),
-        (16, -0.75, 9 * 6, 1023, 0),  # the far edge of z: no neighbour to carry into
-        (-16, 2.25, 4, 0, 1023),
-        (16, 2.25, 9 * 6 + 5, 0, 0),
+        (12, -0.5, 9 * 6, 1023, 0),  # the far edge of z: no neighbour to carry into
+        (-12, 2.25, 4, 0, 1023),
+        (12, 2.25, 9 * 6 + 5, 0, 0),
         (99, 99, 9 * 6 + 5, 0, 0),
-        (0, -0.75, 5 * 6, 0, 0),  # a whole interval is the next one's beginning
+        (0, -0.5, 5 * 6, 0, 0),  # a whole interval is the next one's beginning
         (0, 0, 4 * 6 + 1, 0, 0),
-        (-16, 0.75, 4, 0, 0),
-        (0.75, -0.375, 5 * 6, 512, 512),  # on the diagonal: lower
-        (0.75, -0.374, 5 * 6 + 1, 512, 511),
-        (12, 1.5, 9 * 6 + 4, 512, 512),
+        (-12, 0.5, 4, 0, 0),
+        (0.5, -0.25, 5 * 6, 512, 512),  # on the diagonal: lower
+        (0.5, -0.2495, 5 * 6 + 1, 512, 511),
+        (9, 1.375, 9 * 6 + 4, 512, 512),
     ],
 )
 def test_corners_are_written_as_the_specification_says(z, y, row, a, b):
@@ -94,8 +94,8 @@ def test_known_words_stand_for_known_moves():
     lower = (5 * 6 + 2) << 5 | 256 << 90 | 512 << 175
     upper = (9 * 6 + 5) << 5 | 256 << 90 | 512 << 175
     z, y = vectors.decode([lower, upper], 1)
-    assert z[:, 0].tolist() == [0.375, 14.0]
-    assert y[:, 0].tolist() == [0.375, 1.5]
+    assert z[:, 0].tolist() == [0.25, 10.5]
+    assert y[:, 0].tolist() == [0.25, 1.375]
 
 
 @pytest.mark.parametrize(
