@@ -300,7 +300,7 @@ def random_prediction(rng: Random, market: Market, dates: int = 250) -> Predicti
     basket = _basket(rng, market)
     places = rng.randint(0, len(basket))
     before = rng.choice((0, dates)) if places else dates
-    leaving = rng.randint(0, before)
+    leaving = rng.choice((0, before, rng.randint(0, before)))
     all_leave = leaving == before
     places_before = rng.randint(0, places) if all_leave and before else 0 if all_leave else places
     words = (

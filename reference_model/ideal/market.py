@@ -202,17 +202,17 @@ def _assets(collaterals, rows):
 
 def _vectors(prediction, rows):
     """Joint moves and estimates by place of the basket, as arrays by row of the underlyings."""
-    last, p, count = prediction.publication, prediction.parameters, len(rows)
+    p, last, progress = prediction.parameters, *_publication(prediction)
     known = [(place, rows[u]) for place, u in enumerate(prediction.basket) if u in rows]
     place, row = np.array(known, np.int64).reshape(-1, 2).T
-    z, y = np.zeros((2, len(prediction.words), count))
-    moves = vectors.decode(prediction.words, last.places)
-    decoded = place < last.places
-    z[:, row[decoded]], y[:, row[decoded]] = (each[:, place[decoded]] for each in moves)
-    is_ramping = prediction.active < last.end
-    covered_before, covered = np.zeros((2, count), bool)
-    covered_before[row], covered[row] = place < last.places_before, decoded
-    deviation, initial = np.ones((2, count))
+    covered_before, covered = np.zeros((2, len(rows)), bool)
+    covered_before[row], covered[row] = place < last.places_before, place < last.places
+    moves = vectors.decode(prediction.words[: last.stored], max(last.places, last.places_before))
+    z, y = np.zeros((2, last.stored, len(rows)))
+    for values, decoded in zip((z, y), moves, strict=True):
+        for at, own in known:
+            values[:, own] = decoded[:, at] if at < decoded.shape[1] else 0
+    deviation, initial = np.ones((2, len(rows)))
     for at, own in known:
         deviation[own], initial[own] = _wad(prediction.deviations[at])
     return Vectors(
@@ -223,13 +223,27 @@ def _vectors(prediction, rows):
         y,
         last.before,
         last.leaving,
-        (prediction.active - last.start) / (last.end - last.start) if is_ramping else 1.0,
+        progress,
         covered_before,
         covered,
         deviation,
         initial,
-        _correlation(prediction, known, count),
+        _correlation(prediction, known, len(rows)),
     )
+
+
+def _publication(prediction):
+    """What was published last, and how far it has come; one taken back in full never was."""
+    last, active = prediction.publication, prediction.active
+    if last.end == 0 or (not last.cancelled_at and active >= last.end):
+        return last, 1.0
+    duration = last.end - last.start
+    if not last.cancelled_at:
+        return last, (active - last.start) / duration
+    progress = (2 * last.cancelled_at - last.start - active) / duration
+    if progress > 0:
+        return last, progress
+    return last._replace(stored=last.before, leaving=0, places=last.places_before), 1.0
 
 
 def _correlation(prediction, known, count):

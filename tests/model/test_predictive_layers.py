@@ -33,8 +33,18 @@ def case(seed, portfolios=PORTFOLIOS):
 def drawn(rng, count, *, silent=False):
     market, portfolios = cases.random_case(rng, count)
     if not silent:
-        market = market._replace(prediction=cases.random_prediction(rng, market))
+        market = market._replace(prediction=prediction(rng, market))
     return market, [each._replace(margin_mode=rng.randint(0, 2)) for each in portfolios]
+
+
+def prediction(rng, market):
+    """Vectors, their last publication now and then taken back on its way."""
+    drawn = cases.random_prediction(rng, market)
+    last = drawn.publication
+    if rng.random() < 0.6 or not last.start < drawn.active < last.end:
+        return drawn
+    cancelled_at = rng.randint(last.start + 1, drawn.active)
+    return drawn._replace(publication=last._replace(cancelled_at=cancelled_at))
 
 
 @cache
@@ -88,26 +98,28 @@ def test_corners_found_by_hypothesis_agree(rng):
 
 
 def test_the_cases_reach_every_state():
-    """Lists before, in and after a ramp; covered, uncovered and partly; held to it and not."""
+    """Publications of any kind, in, after and out of a ramp; whatever decides the margin."""
     seen = Counter()
     for seed in range(BATCHES * MARKETS_PER_BATCH):
         market, portfolios = case(seed)
+        last, active = market.prediction.publication, market.prediction.active
+        seen["nothing" if last.end == 0 else "first" if last.before == 0 else "later"] += 1
+        seen["ramp" if active < last.end else "settled"] += 1
+        reached = min(last.cancelled_at, last.end) - last.start
+        if last.cancelled_at:
+            seen["back" if active - last.cancelled_at >= reached else "on its way back"] += 1
+        seen["new places"] += last.places > last.places_before > 0
         ideal, _ = tolerance.assess(market, portfolios)
-        given_ = market.prediction
-        if given_:
-            last = given_.publication
-            seen["ramp" if given_.active < last.end else "settled"] += 1
-            seen["first" if last.before == 0 else "later"] += 1
-            seen["places", last.places > last.places_before] += 1
         if ideal.predictive is None:
             continue
-        held = np.array([each.margin_mode for each in portfolios]) == MarginMode.PREDICTIVE
-        speaks = ideal.predictive.applies
-        seen["held"] += int((held & speaks).sum())
-        seen["too many"] += int((held & ~speaks & (ideal.isolated_scan_risk > 0)).sum())
-        risk = ideal.predictive
-        seen["shortfall"] += int((risk.shortfall > risk.tail_risk).sum())
-    assert min(seen.values()) >= 2 and len(seen) == 9, seen
+        modes = np.array([each.margin_mode for each in portfolios])
+        held = (modes == MarginMode.PREDICTIVE) & ideal.predictive.applies
+        risk, floor = ideal.predictive, market.prediction.parameters.floor_weight / WAD
+        seen["held"] += int(held.sum())
+        seen["exposed to nothing"] += int((~ideal.predictive.applies).sum())
+        seen["shortfall"] += int((held & (risk.shortfall > floor * risk.tail_risk)).sum())
+        seen["floor"] += int((held & (risk.shortfall < floor * risk.tail_risk)).sum())
+    assert min(seen.values()) >= 2 and len(seen) == 12, seen
 
 
 def test_the_bound_is_of_the_order_of_what_interpolation_costs():
