@@ -68,7 +68,8 @@ contract RiskModel is IRiskModel {
 
     /// @dev Scenarios to be priced: all; as many as it takes to find the worst netted loss, if
     /// there is no other underlying to net it with; the ends of runs, enough for each position's
-    /// own worst loss; or the tails and the nodes of predictive margin, which knows no own losses.
+    /// own worst loss; or what predictive margin reads, which knows no own losses: tails and nodes
+    /// and, of an underlying that published vectors do not cover, all.
     enum Extent {
         ALL,
         WORST,
@@ -85,8 +86,8 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass over an account needs and accumulates.
-    /// @param isPredictive Whether predictive margin is wanted, and from `_loadTerms` on whether
-    /// the model can speak for the account.
+    /// @param isPredictive Whether predictive margin is wanted, and from `_loadTerms` on whether it
+    /// applies.
     /// @param extent Scenarios to be priced.
     /// @param exposures Bit u is set if underlying u has a position or a balance.
     /// @param positions Ascending, with a zero behind the last.
@@ -126,8 +127,11 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass accumulates for one underlying.
-    /// @param range R_u, with R_u^init in `initialRange`; in predictive margin the deviation and
-    /// the initial one, once the tails are set.
+    /// @param range R_u, with R_u^init in `initialRange`; if there is a deviation, that and the
+    /// initial one, once the scenarios are set.
+    /// @param deviation In predictive margin, if vectors cover the underlying.
+    /// @param isUncovered In predictive margin, whether vectors in force do not cover it.
+    /// @param scenarioLoss W over all scenarios, if uncovered.
     /// @param buckets Time buckets in use.
     /// @param shortSize Sum of the sizes of short options, unsigned.
     /// @param isolated Sum of every position's own worst loss, in the kernel's `LOSS_UNIT`ths.
@@ -136,6 +140,9 @@ contract RiskModel is IRiskModel {
         UnderlyingParameters parameters;
         uint256 range;
         uint256 initialRange;
+        uint256 deviation;
+        bool isUncovered;
+        uint256 scenarioLoss;
         uint256 index;
         uint256 confidence;
         uint256 mark;
@@ -235,7 +242,9 @@ contract RiskModel is IRiskModel {
             if (!pass.isPredictive && msg.sig != this.assess.selector) return;
         }
         (address pointer, uint256 progress) = PARAMETERS.scenarioPointer();
-        pass.grid = ScenarioGrids.load(pointer, progress, NORMAL_TABLE, pass.isPredictive);
+        pass.grid = ScenarioGrids.load(
+            pointer, progress, NORMAL_TABLE, pass.isPredictive, pass.terms.uncovered == 0
+        );
 
         uint256 underlyings = pass.exposures;
         uint256 count = LibBit.popCount(underlyings);
@@ -257,13 +266,12 @@ contract RiskModel is IRiskModel {
         _judge(pass, portfolio.cash);
     }
 
-    /// @dev Asks for what the profiles are made with. An account that the predictive model cannot
-    /// speak for, or that is too large for the gas of a liquidation, is held to portfolio margin.
+    /// @dev Asks for what the profiles are made with. An account too large for the gas of a
+    /// liquidation is held to portfolio margin; so is one exposed to nothing, to which it is equal.
     function _loadTerms(Pass memory pass) private view {
-        pass.isPredictive = false;
-        if (pass.positions.length > MAX_PREDICTIVE_POSITIONS) return;
-        pass.terms = predictiveModel.terms(pass.exposures);
-        pass.isPredictive = pass.terms.deviations.length != 0;
+        pass.isPredictive =
+            pass.exposures != 0 && pass.positions.length <= MAX_PREDICTIVE_POSITIONS;
+        if (pass.isPredictive) pass.terms = predictiveModel.terms(pass.exposures);
     }
 
     /// @dev Copies the positions in ascending order, with a zero behind the last.
@@ -332,11 +340,7 @@ contract RiskModel is IRiskModel {
         _note(pass, timestamp);
         (book.range, book.initialRange) = PARAMETERS.scanRanges(underlying);
         ScenarioGrids.prepare(pass.grid, book.range);
-        if (pass.isPredictive) {
-            book.range = pass.terms.deviations[k];
-            book.initialRange = pass.terms.initialDeviations[k];
-            ScenarioGrids.prepareNodes(pass.grid, book.range);
-        }
+        if (pass.isPredictive) _prepareNodes(pass, book, k);
         pass.bucketTimes[0] = block.timestamp;
         pass.bucketDeltas[0] = 0;
         book.buckets = 1;
@@ -346,6 +350,16 @@ contract RiskModel is IRiskModel {
         if (pass.isPredictive) pass.profiles[k] = _profile(pass, book);
         _workOutCharges(pass, book);
         return book.result;
+    }
+
+    /// @dev Nodes only for what published vectors cover, at least some of them.
+    function _prepareNodes(Pass memory pass, Book memory book, uint256 k) private pure {
+        book.isUncovered = pass.terms.uncovered >> book.result.underlying & 1 != 0;
+        uint256 deviation = pass.terms.deviations[k];
+        if (deviation == 0) return;
+        book.deviation = deviation;
+        (book.range, book.initialRange) = (deviation, pass.terms.initialDeviations[k]);
+        ScenarioGrids.prepareNodes(pass.grid, deviation);
     }
 
     // ------------------------------------------------------------------ Collateral and positions
@@ -535,16 +549,28 @@ contract RiskModel is IRiskModel {
         }
     }
 
+    /// @dev In predictive margin "all" are the tails; what vectors do not cover counts its own worst
+    /// scenario beside.
     function _netAllScenarios(Pass memory pass, Book memory book) private pure {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             UnderlyingBreakdown memory result = book.result;
             Grid kernel = pass.grid.kernel;
-            if (pass.isPredictive) ScenarioGrids.priceNodes(pass.grid);
+            uint256 tails = pass.grid.tails;
+            uint256 count = book.isUncovered ? pass.grid.count : tails;
+            if (pass.isPredictive) kernel.priceFirst(count);
             else kernel.priceAll();
-            int256[] memory netted = new int256[](pass.grid.count);
-            for (uint256 j; j < netted.length; ++j) netted[j] = kernel.netted(j);
+            int256[] memory netted = new int256[](count);
+            for (uint256 j; j < count; ++j) netted[j] = kernel.netted(j);
             uint256 loss;
+            if (book.isUncovered) {
+                (loss,) = Losses.worst(netted);
+                book.scenarioLoss = loss + book.errorBound;
+                // Shortening an array in memory leaves it valid.
+                assembly ("memory-safe") {
+                    mstore(netted, tails)
+                }
+            }
             (loss, result.bindingScenario) = Losses.worst(netted);
             result.netted = netted;
             result.worstLoss = loss + book.errorBound;
@@ -566,10 +592,13 @@ contract RiskModel is IRiskModel {
         // Cannot overflow: see the ranges above the contract.
         unchecked {
             exposure.underlying = book.result.underlying;
-            exposure.deviation = book.range;
+            exposure.deviation = book.deviation;
+            exposure.scenarioLoss = book.scenarioLoss;
             exposure.delta = book.result.delta;
             exposure.slack = 3 * pass.grid.kernel.nodeErrorBound()
                 + (FixedPoint.abs(exposure.delta) >> 60) + ROUNDING;
+            if (book.deviation == 0) return exposure;
+            ScenarioGrids.priceNodes(pass.grid);
             ScenarioGrids.profile(pass.grid, exposure);
         }
     }
@@ -596,15 +625,18 @@ contract RiskModel is IRiskModel {
         _workOutInitialCharges(pass, book);
     }
 
-    /// @dev Charges on the worst losses, to initial margin alone; in predictive margin, on those in
-    /// the tails, and the first is for the deviation instead of the scan range.
+    /// @dev Charges on the worst losses, to initial margin alone; in predictive margin on those in
+    /// the tails, and the first for the deviation instead of the scan range, or without one on
+    /// the worst of all scenarios.
     function _workOutInitialCharges(Pass memory pass, Book memory book) private pure {
         UnderlyingBreakdown memory result = book.result;
         UnderlyingParameters memory p = book.parameters;
         uint256 initialFactor = pass.globals.initialFactor;
         uint256 factor =
             Charges.scanRangeFactor(book.range, book.initialRange, initialFactor);
-        result.scanRangeCharge = FixedPoint.mulUp(factor, result.worstLoss);
+        bool isOfAll = pass.isPredictive && book.deviation == 0;
+        result.scanRangeCharge =
+            FixedPoint.mulUp(factor, isOfAll ? book.scenarioLoss : result.worstLoss);
         result.isolatedScanRangeCharge = FixedPoint.mulUp(factor, result.isolatedLoss);
         uint256 openInterest = _openInterestOf(pass, result.underlying);
         factor = Charges.openInterestFactor(

@@ -11,13 +11,15 @@ import {Ramp} from "./Ramp.sol";
 
 /// @notice The scenarios of governance, with the kernel's grid for the underlying at hand.
 /// @param packed As in `IParameters.scenarioPointer`, each second weight being the one in force.
-/// @param count Number of scenarios.
+/// @param count Number of scenarios, with nodes the tails first.
+/// @param tails Number of tails; without nodes, that of scenarios.
 /// @param classVolPpm Volatility move per vol class, in vol ranges; with nodes, theirs come last.
 /// @param nodes Number of nodes priced for the underlying at hand.
 /// @param kernel Grid the kernel accumulates in.
 struct ScenarioGrid {
     bytes packed;
     uint256 count;
+    uint256 tails;
     int256[] classVolPpm;
     uint256 nodes;
     Grid kernel;
@@ -49,18 +51,25 @@ library ScenarioGrids {
     /// @param pointer Data contract (`IParameters.scenarioPointer`).
     /// @param progress Share of a ramp of the weights that has passed, WAD.
     /// @param normalTable Result of `NormalCdf.deploy`.
-    /// @param withNodes Whether only the tails are wanted, and nodes behind them.
-    function load(address pointer, uint256 progress, address normalTable, bool withNodes)
-        internal
-        view
-        returns (ScenarioGrid memory grid)
-    {
+    /// @param withNodes Whether nodes are wanted, and before them the tails.
+    /// @param tailsAlone Whether with the nodes only the tails are wanted.
+    function load(
+        address pointer,
+        uint256 progress,
+        address normalTable,
+        bool withNodes,
+        bool tailsAlone
+    ) internal view returns (ScenarioGrid memory grid) {
         // Counts are below 2^12; abs(x) < 2^31 and R < 2^64 make products below 2^160.
         unchecked {
             grid.packed = SSTORE2.read(pointer);
             uint256 count = grid.packed.length / SCENARIO_BYTES;
             if (progress != WAD) _ramp(grid.packed, count, progress);
-            if (withNodes) count = _keepTails(grid.packed, count);
+            grid.tails = count;
+            if (withNodes) {
+                (grid.packed, grid.tails) = _tailsFirst(grid.packed, count);
+                if (tailsAlone) count = grid.tails;
+            }
             grid.count = count;
             int256[] memory volPpm = new int256[](count + NODE_CLASSES);
             uint256[] memory ends = new uint256[](count + NODE_CLASSES);
@@ -111,12 +120,12 @@ library ScenarioGrids {
         }
     }
 
-    /// @notice Prices scenarios and nodes.
+    /// @notice Prices the nodes that were set.
     function priceNodes(ScenarioGrid memory grid) internal pure {
         grid.nodes = grid.kernel.priceNodes(grid.count, NODES, NODE_CLASSES);
     }
 
-    /// @notice Reads what an exposure says about nodes, priced before.
+    /// @notice Reads what an exposure says about the nodes, priced before.
     function profile(ScenarioGrid memory grid, Exposure memory exposure) internal pure {
         // Counts are below 2^12.
         unchecked {
@@ -140,22 +149,30 @@ library ScenarioGrids {
         }
     }
 
-    /// @dev Moves the tails to the front, in their order.
-    /// @return kept Their number.
-    function _keepTails(bytes memory packed, uint256 count) private pure returns (uint256 kept) {
+    /// @dev The tails in their order, behind them the others in theirs.
+    /// @return ordered Without its length, which nobody reads.
+    /// @return tails Their number.
+    function _tailsFirst(bytes memory packed, uint256 count)
+        private
+        pure
+        returns (bytes memory ordered, uint256 tails)
+    {
+        // As many bytes more as are written behind the last.
+        ordered = new bytes(packed.length + SCENARIO_BYTES);
         // Counts are below 2^12.
         unchecked {
             for (uint256 j; j < count; ++j) {
-                uint256 word = _word(packed, j);
-                if (FixedPoint.abs(_pricePpm(word)) < TAIL_PPM) continue;
-                // Sixteen bytes; the sixteen behind them stay.
-                assembly ("memory-safe") {
-                    let place := add(add(packed, 32), shl(4, kept))
-                    mstore(place, or(shl(128, word), shr(128, shl(128, mload(place)))))
-                }
-                ++kept;
+                if (_isTail(packed, j)) _putWord(ordered, tails++, _word(packed, j));
+            }
+            uint256 next = tails;
+            for (uint256 j; j < count; ++j) {
+                if (!_isTail(packed, j)) _putWord(ordered, next++, _word(packed, j));
             }
         }
+    }
+
+    function _isTail(bytes memory packed, uint256 j) private pure returns (bool) {
+        return FixedPoint.abs(_pricePpm(_word(packed, j))) >= TAIL_PPM;
     }
 
     function _pricePpm(uint256 word) private pure returns (int256) {
@@ -175,6 +192,14 @@ library ScenarioGrids {
                     mstore(place, or(shl(32, shr(32, mload(place))), weight))
                 }
             }
+        }
+    }
+
+    /// @dev Writes scenario j, and zeros behind it.
+    function _putWord(bytes memory packed, uint256 j, uint256 word) private pure {
+        // Within `packed` by assumption.
+        assembly ("memory-safe") {
+            mstore(add(add(packed, 32), shl(4, j)), shl(128, word))
         }
     }
 

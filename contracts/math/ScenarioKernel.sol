@@ -16,7 +16,7 @@ type Grid is uint256;
 /// `setScenario` for every scenario. For each strike of an expiry: `openStrike`, `setDeviations`,
 /// `addOption` for the call, the put or both, `closeStrike`; for everything else `addLinear`. Then
 /// `priceEnds`, if wanted followed by `worstLoss` or by `priceAll` and `netted`; or, with `setNode`
-/// after the scenarios, `priceNodes` and `netted`, `slopes` and `volError`.
+/// after the scenarios, `priceFirst`, `priceNodes` and `netted`, `slopes` and `volError`.
 ///
 /// Sums are exact and kept in units of 2^-64 wei (not weighted) or, weighted, in `LOSS_UNIT`ths of
 /// a wei; each is rounded once, when it is read.
@@ -447,30 +447,38 @@ library ScenarioKernel {
         }
     }
 
-    /// @notice Prices the scenarios, then the nodes behind them: those set and, if there are
-    /// options, as many of the same moves in each of the classes that follow.
-    /// @param scenarios Number of scenarios.
+    /// @notice Prices the first scenarios, one by one.
+    /// @param count Their number.
+    function priceFirst(Grid grid, uint256 count) internal pure {
+        _priceEach(grid, 0, count);
+    }
+
+    /// @notice Prices the nodes behind the scenarios: those set and, if there are options, as many
+    /// of the same moves in each of the classes that follow.
+    /// @param first Index of the first node.
     /// @param nodes Number of nodes set.
     /// @param classes Number of their classes.
     /// @return count Nodes priced.
-    function priceNodes(Grid grid, uint256 scenarios, uint256 nodes, uint256 classes)
+    function priceNodes(Grid grid, uint256 first, uint256 nodes, uint256 classes)
         internal
         pure
         returns (uint256 count)
     {
+        count = nodes;
         // Sizes of what `create` allocated.
         unchecked {
-            bool hasOptions = _word(grid, OPTIONS) != 0;
-            count = hasOptions ? nodes * classes : nodes;
-            uint256 j = _word(grid, SCENARIOS);
-            uint256 node = j + scenarios * SCENARIO_SIZE;
-            for (; j < node; j += SCENARIO_SIZE) _price(grid, j);
-            uint256 size = nodes * SCENARIO_SIZE;
-            for (uint256 end = node + count * SCENARIO_SIZE; j < end; j += SCENARIO_SIZE) {
-                if (j - node >= size) _copyNode(j, j - size);
-                else if (hasOptions) _put(j, uint256(Transcendental.lnX64(_at(j + MOVE))));
-                _price(grid, j);
+            if (_word(grid, OPTIONS) != 0) {
+                count = nodes * classes;
+                uint256 node = _word(grid, SCENARIOS) + first * SCENARIO_SIZE;
+                uint256 size = nodes * SCENARIO_SIZE;
+                uint256 end = node + size;
+                for (; node < end; node += SCENARIO_SIZE) {
+                    _put(node, uint256(Transcendental.lnX64(_at(node + MOVE))));
+                }
+                end += size * (classes - 1);
+                for (; node < end; node += SCENARIO_SIZE) _copyNode(node, node - size);
             }
+            _priceEach(grid, first, count);
         }
     }
 
@@ -762,6 +770,14 @@ library ScenarioKernel {
         }
     }
 
+    function _priceEach(Grid grid, uint256 first, uint256 count) private pure {
+        unchecked {
+            uint256 j = _word(grid, SCENARIOS) + first * SCENARIO_SIZE;
+            uint256 end = j + count * SCENARIO_SIZE;
+            for (; j < end; j += SCENARIO_SIZE) _price(grid, j);
+        }
+    }
+
     function _copyNode(uint256 to, uint256 from) private pure {
         unchecked {
             _put(to, _at(from));
@@ -787,7 +803,7 @@ library ScenarioKernel {
                     : FixedPoint.divideUp(293_600 * STEPS_PER_UNIT, low) + 242_000;
                 uint256 r = (high - low) * ONE / STEPS_PER_UNIT + 1;
                 uint256 bend = FixedPoint.divideUp(r * r, ONE) * curvature;
-                bend = FixedPoint.min(FixedPoint.divideUp(bend, 8e6), 2 * r / 5 + 1);
+                bend = FixedPoint.min(FixedPoint.divideUp(bend, 8e6), r / 10 + 1);
                 sum += FixedPoint.divideUp(FixedPoint.abs(net) * bend, ONE);
             }
         }

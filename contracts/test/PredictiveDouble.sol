@@ -10,8 +10,8 @@ import {
 } from "../types/Predictive.sol";
 
 /// @title A predictive model that says what it is told
-/// @notice Covers the underlyings it was given deviations for and none at first. Losses are the
-/// sum of the absolute deltas, weighted, and of a constant.
+/// @notice Covers the underlyings it was told to and none at first. The shortfall is a constant,
+/// a share of the absolute deltas, and the losses of what is not covered.
 contract PredictiveDouble is IPredictiveModel {
     struct Answers {
         uint256 floorWeight;
@@ -33,13 +33,12 @@ contract PredictiveDouble is IPredictiveModel {
     /// @notice The double has no such function.
     error NotDoubled();
 
-    /// @notice Sets what `measure` answers: the shortfall is a constant and, per underlying, a share
-    /// of the absolute delta; and the weights.
+    /// @notice Sets the weights, and what `measure` answers.
     function setAnswers(Answers calldata answers) external {
         _answers = answers;
     }
 
-    /// @notice Covers an underlying, or no longer.
+    /// @notice Covers an underlying or, with deviations above zero, one of two lists does.
     function setDeviations(uint8 underlying, Deviations calldata deviations) external {
         _deviations[underlying] = deviations;
     }
@@ -53,7 +52,7 @@ contract PredictiveDouble is IPredictiveModel {
         uint256 count;
         for (uint256 u = 0; u < 256; ++u) {
             if (underlyings >> u & 1 == 0) continue;
-            if (!_deviations[u].isCovered) return result;
+            if (!_deviations[u].isCovered) result.uncovered |= 1 << u;
             deviations[count] = _deviations[u].deviation;
             initialDeviations[count++] = _deviations[u].initialDeviation;
         }
@@ -75,6 +74,7 @@ contract PredictiveDouble is IPredictiveModel {
         for (uint256 i = 0; i < exposures.length; ++i) {
             int256 delta = exposures[i].delta;
             shortfall += _answers.shortfallRate * uint256(delta < 0 ? -delta : delta) / 1e18;
+            shortfall += exposures[i].scenarioLoss;
         }
     }
 
