@@ -379,7 +379,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
             Slice.move(seller.positions, buyer.positions, fraction);
         if (buyer.positions.length > count) {
             // An account from before the cap was lowered must find somebody.
-            uint256 cap = FixedPoint.max(_globals().maxPositions, sold);
+            uint256 cap = _positionCap(buyer, FixedPoint.max(_globals().maxPositions, sold));
             if (buyer.positions.length > cap) revert TooManyPositions(buyer.id, cap);
         }
         for (uint256 i = 0; i < netted.length; ++i) {

@@ -156,6 +156,9 @@ contract MarginEngine is IMarginEngine, Ledger {
             TransientSnapshot.MUST_CHECK | TransientSnapshot.CHANGED_MODE
         );
         Header memory header = Accounts.unpack(_headers[account]);
+        if (mode == MarginMode.PREDICTIVE && header.positionCount > MAX_PREDICTIVE_POSITIONS) {
+            revert TooManyPositions(account, MAX_PREDICTIVE_POSITIONS);
+        }
         MarginMode oldMode = header.marginMode;
         header.marginMode = mode;
         _headers[account] = Accounts.pack(header);
@@ -339,7 +342,7 @@ contract MarginEngine is IMarginEngine, Ledger {
             revert ReduceOnly(account.id, change.sizeBefore, change.sizeAfter);
         }
         if (account.positions.length > count) {
-            uint256 cap = _globals().maxPositions;
+            uint256 cap = _positionCap(account, _globals().maxPositions);
             if (count >= cap) revert TooManyPositions(account.id, cap);
         }
         if (change.premium > 0) TransientSnapshot.addFlags(account.id, TransientSnapshot.PAID);

@@ -205,9 +205,8 @@ contract MarginLens is IMarginLens {
         return PREDICTIVE_MODEL.exceedances(_exposures(account), amount);
     }
 
-    function _exposures(uint256 account) private view returns (Exposure[] memory exposures) {
-        exposures = RISK_MODEL.exposures(engine.portfolio(account));
-        if (exposures.length == 0) revert NotPredicted(account);
+    function _exposures(uint256 account) private view returns (Exposure[] memory) {
+        return RISK_MODEL.exposures(engine.portfolio(account));
     }
 
     // ------------------------------------------------------------------------- what would happen

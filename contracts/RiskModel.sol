@@ -50,7 +50,6 @@ contract RiskModel is IRiskModel {
     using Words for int256[];
 
     uint256 private constant GROUPS = 8;
-    uint256 private constant MAX_PREDICTIVE_POSITIONS = 32;
     /// @dev Roundings in a profile and in what is made of it, wei.
     uint256 private constant ROUNDING = 16;
     /// @dev Underlying and expiry of a slot are above this bit.
@@ -86,8 +85,7 @@ contract RiskModel is IRiskModel {
     }
 
     /// @dev What the pass over an account needs and accumulates.
-    /// @param isPredictive Whether predictive margin is wanted, and from `_loadTerms` on whether it
-    /// applies.
+    /// @param isPredictive Whether predictive margin is wanted and the account exposed to anything.
     /// @param extent Scenarios to be priced.
     /// @param exposures Bit u is set if underlying u has a position or a balance.
     /// @param positions Ascending, with a zero behind the last.
@@ -238,8 +236,10 @@ contract RiskModel is IRiskModel {
         _loadPositions(pass, portfolio.positions);
         _loadBalances(pass, portfolio.collateral);
         if (pass.isPredictive) {
-            _loadTerms(pass);
-            if (!pass.isPredictive && msg.sig != this.assess.selector) return;
+            // To an account exposed to nothing all generations are the same.
+            pass.isPredictive = pass.exposures != 0;
+            if (pass.isPredictive) pass.terms = predictiveModel.terms(pass.exposures);
+            else if (msg.sig != this.assess.selector) return;
         }
         (address pointer, uint256 progress) = PARAMETERS.scenarioPointer();
         pass.grid = ScenarioGrids.load(
@@ -264,14 +264,6 @@ contract RiskModel is IRiskModel {
         if (pass.isPredictive) _requirePredictive(pass);
         else _require(pass, portfolio.marginMode);
         _judge(pass, portfolio.cash);
-    }
-
-    /// @dev Asks for what the profiles are made with. An account too large for the gas of a
-    /// liquidation is held to portfolio margin; so is one exposed to nothing, to which it is equal.
-    function _loadTerms(Pass memory pass) private view {
-        pass.isPredictive =
-            pass.exposures != 0 && pass.positions.length <= MAX_PREDICTIVE_POSITIONS;
-        if (pass.isPredictive) pass.terms = predictiveModel.terms(pass.exposures);
     }
 
     /// @dev Copies the positions in ascending order, with a zero behind the last.

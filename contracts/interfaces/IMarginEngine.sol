@@ -64,8 +64,8 @@ interface IMarginEngine is ILedger {
     /// afterwards, at young prices, and not in auction. For the owner or an operator.
     /// @param account Account id.
     /// @param mode Generation.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `StalePrice`, `InAuction`,
-    /// `BelowInitialMargin`.
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `TooManyPositions`, `StalePrice`,
+    /// `InAuction`, `BelowInitialMargin`.
     function setMarginMode(uint256 account, MarginMode mode) external;
 
     /// @notice Runs calls on this contract one after the other, as the caller; admission of all

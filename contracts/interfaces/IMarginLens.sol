@@ -83,9 +83,6 @@ struct Validity {
 /// with, and the risk model the engine asks. Nothing on chain depends on the lens. A price never
 /// posted is the data source's `MissingPrice` or `MissingCollateralRate`.
 interface IMarginLens {
-    /// @notice The predictive model cannot speak for the account, or it is exposed to nothing.
-    error NotPredicted(uint256 account);
-
     /// @notice Equity and requirement of an account.
     /// @param account Account id.
     /// @return Both, and the state that follows.
@@ -152,14 +149,14 @@ interface IMarginLens {
     function capitalEfficiency(uint256 account) external view returns (uint256);
 
     /// @notice Upper bound of an account's expected shortfall from any hint, sharp at the best one,
-    /// whatever its mode: `IPredictiveModel.shortfallAt`. Error: `NotPredicted`.
+    /// whatever its mode: `IPredictiveModel.shortfallAt`.
     /// @param account Account id.
     /// @param hint Loss that a share of dates as great as the tail's exceeds, USD.
     /// @return USD, rounded up.
     function shortfallAt(uint256 account, uint256 hint) external view returns (uint256);
 
     /// @notice Dates on which an account would lose more than an amount, whatever its mode:
-    /// `IPredictiveModel.exceedances`. Error: `NotPredicted`.
+    /// `IPredictiveModel.exceedances`.
     /// @param account Account id.
     /// @param amount USD.
     /// @return count Dates.

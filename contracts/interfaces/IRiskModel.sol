@@ -28,7 +28,7 @@ interface IRiskModel {
 
     /// @notice What the predictive model is given of a portfolio, whatever its mode.
     /// @param portfolio Account, up to date.
-    /// @return One per underlying, ascending; none if the model cannot speak for the account.
+    /// @return One per underlying, ascending.
     function exposures(Portfolio calldata portfolio) external view returns (Exposure[] memory);
 
     /// @notice Haircut value of collateral at initial prices, the lower of spot and stable: what it

@@ -31,6 +31,7 @@ import {
     CollateralParameters,
     GlobalParameters,
     Health,
+    MarginMode,
     MarketState,
     Portfolio,
     UnderlyingParameters
@@ -58,6 +59,8 @@ abstract contract Ledger is ILedger, AccessManaged {
     uint256 private constant MAX_PENDING_SECONDS = 1 days;
     uint8 internal constant CASH = 0;
     uint256 internal constant MAX_ASSETS = 32;
+    /// @dev Positions that predictive margin can be worked out for in a step of a liquidation.
+    uint256 internal constant MAX_PREDICTIVE_POSITIONS = 32;
     /// @dev More than any amount of cash, of any decimals; what is above counts as this.
     uint256 internal constant MAX_CASH_RAW = 2 ** 192;
 
@@ -279,6 +282,13 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     function _globals() internal view returns (GlobalParameters memory) {
         return parameters.globalParameters();
+    }
+
+    /// @dev Greatest number of positions an account may come to: `cap`, or what its mode allows.
+    function _positionCap(Account memory account, uint256 cap) internal pure returns (uint256) {
+        return account.header.marginMode == MarginMode.PREDICTIVE
+            ? FixedPoint.min(cap, MAX_PREDICTIVE_POSITIONS)
+            : cap;
     }
 
     function _underlyingParameters(uint8 underlying)

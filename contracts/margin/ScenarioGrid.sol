@@ -40,12 +40,10 @@ library ScenarioGrids {
     uint256 internal constant NODES = 11;
     /// @notice Their vol classes.
     uint256 internal constant NODE_CLASSES = 4;
-    /// @dev Moves of the nodes in half deviations, volatility moves of the classes in three
-    /// quarters of a vol range: one signed byte each.
-    bytes11 private constant NODE_MOVES = hex"e0f0f6fafd0003060a1020";
-    int256 private constant NODE_UNIT_PPM = 500_000;
-    bytes4 private constant NODE_VOLS = hex"ff000103";
-    int256 private constant NODE_VOL_UNIT_PPM = 750_000;
+    /// @dev Moves of the nodes in deviations, volatility moves of the classes in quarters of a vol
+    /// range: one signed byte each.
+    bytes11 private constant NODE_MOVES = hex"f4fafdfeff00010203060c";
+    bytes4 private constant NODE_VOLS = hex"fe000209";
 
     /// @notice Reads the scenarios once for an account.
     /// @param pointer Data contract (`IParameters.scenarioPointer`).
@@ -80,7 +78,7 @@ library ScenarioGrids {
                 ends[classes - 1] = j + 1;
             }
             for (uint256 c; withNodes && c < NODE_CLASSES; ++c) {
-                volPpm[classes] = int256(int8(uint8(NODE_VOLS[c]))) * NODE_VOL_UNIT_PPM;
+                volPpm[classes] = int256(int8(uint8(NODE_VOLS[c]))) * 250_000;
                 count += NODES;
                 ends[classes++] = count;
             }
@@ -114,7 +112,7 @@ library ScenarioGrids {
         unchecked {
             uint256 class = grid.classVolPpm.length - NODE_CLASSES;
             for (uint256 n; n < NODES; ++n) {
-                int256 pricePpm = int256(int8(uint8(NODE_MOVES[n]))) * NODE_UNIT_PPM;
+                int256 pricePpm = int256(int8(uint8(NODE_MOVES[n]))) * 1e6;
                 grid.kernel.setNode(grid.count + n, class, _moveX64(pricePpm, deviation));
             }
         }

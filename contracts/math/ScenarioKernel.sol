@@ -91,7 +91,7 @@ library ScenarioKernel {
     uint256 private constant CLASS_SIZE = 0x20;
     /// @dev A scenario: ln(move) (X64), move (X64), weight (Ppm), offset of its class's line in a
     /// strike, then, once priced, value of the strikes of positive and of negative net notional
-    /// (2^-64 wei) and their slopes in the move (2^-40 wei); before, a lower bound of its weighted
+    /// (2^-64 wei) and their slopes in the move (2^-40 wei, in nodes 2^-48); before, a lower bound of its weighted
     /// profit and loss.
     uint256 private constant MOVE = 0x20;
     uint256 private constant WEIGHT = 0x40;
@@ -237,6 +237,9 @@ library ScenarioKernel {
             let node := add(mload(add(grid, SCENARIOS)), mul(j, SCENARIO_SIZE))
             mstore(add(node, MOVE), moveX64)
             mstore(add(node, WEIGHT), 1000000)
+            mstore(add(node, LONG), 0)
+            mstore(add(node, SHORT), 0)
+            mstore(add(node, LONG_SLOPE), 0)
             mstore(add(node, LINE), add(LINES, mul(add(class, 1), LINE_SIZE)))
             if gt(moveX64, mload(add(grid, MAX_NODE))) { mstore(add(grid, MAX_NODE), moveX64) }
         }
@@ -450,7 +453,11 @@ library ScenarioKernel {
     /// @notice Prices the first scenarios, one by one.
     /// @param count Their number.
     function priceFirst(Grid grid, uint256 count) internal pure {
-        _priceEach(grid, 0, count);
+        unchecked {
+            uint256 j = _word(grid, SCENARIOS);
+            uint256 end = j + count * SCENARIO_SIZE;
+            for (; j < end; j += SCENARIO_SIZE) _price(grid, j);
+        }
     }
 
     /// @notice Prices the nodes behind the scenarios: those set and, if there are options, as many
@@ -464,21 +471,23 @@ library ScenarioKernel {
         pure
         returns (uint256 count)
     {
-        count = nodes;
+        if (_word(grid, OPTIONS) == 0) return nodes;
         // Sizes of what `create` allocated.
         unchecked {
-            if (_word(grid, OPTIONS) != 0) {
-                count = nodes * classes;
-                uint256 node = _word(grid, SCENARIOS) + first * SCENARIO_SIZE;
-                uint256 size = nodes * SCENARIO_SIZE;
-                uint256 end = node + size;
-                for (; node < end; node += SCENARIO_SIZE) {
-                    _put(node, uint256(Transcendental.lnX64(_at(node + MOVE))));
-                }
-                end += size * (classes - 1);
-                for (; node < end; node += SCENARIO_SIZE) _copyNode(node, node - size);
+            uint256 node = _word(grid, SCENARIOS) + first * SCENARIO_SIZE;
+            uint256 size = nodes * SCENARIO_SIZE;
+            for (uint256 j = node; j < node + size; j += SCENARIO_SIZE) {
+                _put(j, uint256(Transcendental.lnX64(_at(j + MOVE))));
             }
-            _priceEach(grid, first, count);
+            count = nodes * classes;
+            uint256 end = node + classes * size;
+            for (uint256 j = node + size; j < end; j += SCENARIO_SIZE) _copyNode(j, j - size);
+            for (; node < end; node += size) {
+                for (uint256 list = LONGS; list <= SHORTS; list += 0x20) {
+                    uint256 slopes_ = LONG_SLOPE + list - LONGS;
+                    _addNodes(grid, _word(grid, list), node, node + size, slopes_);
+                }
+            }
         }
     }
 
@@ -493,7 +502,7 @@ library ScenarioKernel {
         returns (int256[] memory values)
     {
         values = new int256[](count);
-        // Slopes (X40) below 2^179, the linear position below 2^140.
+        // Slopes (X48) below 2^187, the linear position below 2^140.
         assembly ("memory-safe") {
             let linear := mload(add(grid, LINEAR))
             linear := mul(linear, sgt(linear, 0))
@@ -501,7 +510,7 @@ library ScenarioKernel {
             let end := add(values, shl(5, count))
             for { let p := values } lt(p, end) { node := add(node, SCENARIO_SIZE) } {
                 p := add(p, 32)
-                let slope := add(sar(40, mload(add(node, LONG_SLOPE))), linear)
+                let slope := add(sar(48, mload(add(node, LONG_SLOPE))), linear)
                 mstore(p, mul(slope, gt(mload(add(node, MOVE)), LEAST_MOVE)))
             }
         }
@@ -770,20 +779,73 @@ library ScenarioKernel {
         }
     }
 
-    function _priceEach(Grid grid, uint256 first, uint256 count) private pure {
-        unchecked {
-            uint256 j = _word(grid, SCENARIOS) + first * SCENARIO_SIZE;
-            uint256 end = j + count * SCENARIO_SIZE;
-            for (; j < end; j += SCENARIO_SIZE) _price(grid, j);
+    /// @dev A node that is not priced becomes one of the next class.
+    function _copyNode(uint256 to, uint256 from) private pure {
+        assembly ("memory-safe") {
+            mcopy(to, from, SCENARIO_SIZE)
+            mstore(add(to, LINE), add(mload(add(to, LINE)), LINE_SIZE))
         }
     }
 
-    function _copyNode(uint256 to, uint256 from) private pure {
-        unchecked {
-            _put(to, _at(from));
-            _put(to + MOVE, _at(from + MOVE));
-            _put(to + WEIGHT, _at(from + WEIGHT));
-            _put(to + LINE, _at(from + LINE) + LINE_SIZE);
+    /// @dev Adds N * c and its slope (X48, at the offset `slopes`) of a list of strikes to the nodes
+    /// of one class, as `_value` does to one scenario, strike by strike.
+    function _addNodes(Grid grid, uint256 strike, uint256 first, uint256 end, uint256 slopes_)
+        private
+        pure
+    {
+        if (strike == 0) return;
+        uint256 table = _word(grid, TABLE);
+        assembly ("memory-safe") {
+            for {} strike { strike := mload(strike) } {
+                let s := add(strike, mload(add(first, LINE)))
+                let slope := mload(add(s, SLOPE))
+                let centre := mload(add(s, CENTRE))
+                s := mload(s)
+                let j := first
+                for {} 1 {} {
+                    let u := add(centre, sar(84, mul(slope, mload(j))))
+                    let v := sub(u, s)
+                    switch shr(58, or(v, add(u, ABOVE_TABLE)))
+                    case 0 {
+                        let w := mload(add(table, and(shr(43, u), 0x7fe0)))
+                        u := and(u, 0xffffffffffff)
+                        let c := add(signextend(11, w), mul(u, signextend(5, w)))
+                        c := add(signextend(17, w), mul(u, c))
+                        c := add(signextend(23, w), mul(u, c))
+                        u := shr(196, add(w, mul(u, c)))
+                        w := mload(add(table, and(shr(43, v), 0x7fe0)))
+                        v := and(v, 0xffffffffffff)
+                        c := add(signextend(11, w), mul(v, signextend(5, w)))
+                        c := add(signextend(17, w), mul(v, c))
+                        c := add(signextend(23, w), mul(v, c))
+                        v := shr(196, add(w, mul(v, c)))
+                    }
+                    default {
+                        v := cdfAt(table, v)
+                        u := cdfAt(table, u)
+                    }
+                    v := sub(mul(u, mload(add(j, MOVE))), mul(v, mload(add(strike, RATIO))))
+                    v := mul(mload(add(strike, NET)), sar(48, v))
+                    mstore(add(j, LONG), add(mload(add(j, LONG)), v))
+                    u := mul(mload(add(strike, NET)), u)
+                    mstore(add(j, slopes_), add(mload(add(j, slopes_)), u))
+                    j := add(j, SCENARIO_SIZE)
+                    if eq(j, end) { break }
+                }
+            }
+            function cdfAt(table_, step) -> y {
+                if slt(step, 0) { leave }
+                if gt(step, LAST_STEP) {
+                    y := shl(48, 1)
+                    leave
+                }
+                let word := mload(add(table_, and(shr(43, step), 0x7fe0)))
+                let t := and(step, 0xffffffffffff)
+                y := add(signextend(11, word), mul(t, signextend(5, word)))
+                y := add(signextend(17, word), mul(t, y))
+                y := add(signextend(23, word), mul(t, y))
+                y := shr(196, add(word, mul(t, y)))
+            }
         }
     }
 
