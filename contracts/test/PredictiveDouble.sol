@@ -10,13 +10,12 @@ import {
 } from "../types/Predictive.sol";
 
 /// @title A predictive model that says what it is told
-/// @notice Covers the underlyings it was told to and none at first. The shortfall is a constant,
-/// a share of the absolute deltas, and the losses of what is not covered.
+/// @notice Covers the underlyings it was told to, and none at first. Of what is not covered it says
+/// what the model says; beside that, what it was told.
 contract PredictiveDouble is IPredictiveModel {
     struct Answers {
         uint256 floorWeight;
         uint256 parametricWeight;
-        uint256 shortfallRate;
         uint256 shortfall;
         uint256 parametric;
     }
@@ -72,9 +71,8 @@ contract PredictiveDouble is IPredictiveModel {
     {
         (shortfall, parametric) = (_answers.shortfall, _answers.parametric);
         for (uint256 i = 0; i < exposures.length; ++i) {
-            int256 delta = exposures[i].delta;
-            shortfall += _answers.shortfallRate * uint256(delta < 0 ? -delta : delta) / 1e18;
-            shortfall += exposures[i].scenarioLoss;
+            shortfall += exposures[i].scenarioLoss + exposures[i].slack;
+            parametric += exposures[i].scenarioLoss + exposures[i].slack;
         }
     }
 
@@ -100,6 +98,11 @@ contract PredictiveDouble is IPredictiveModel {
 
     /// @inheritdoc IPredictiveModel
     function publish(uint256[] calldata, uint256, uint256) external pure {
+        revert NotDoubled();
+    }
+
+    /// @inheritdoc IPredictiveModel
+    function cancelPublication() external pure {
         revert NotDoubled();
     }
 
