@@ -18,6 +18,8 @@ MODULES := node_modules/.installed
 COMPILED := .build/.compiled
 SOURCES := $(shell find contracts -name .cache -prune -o \( -type d -o -name '*.sol' \) -print)
 
+# Two workers, each with its chain; files stay whole, since their tests share what they deploy.
+WORKERS := -n 2 --dist loadfile
 APE := .venv/bin/ape
 PIP := .venv/bin/pip install -qq --disable-pip-version-check
 
@@ -32,7 +34,7 @@ compile: $(COMPILED) ## compile the contracts
 
 test: $(COMPILED) ## compare gas with its snapshot and run every test; ARGS="-k name" selects tests
 	$(if $(ARGS),,$(APE) run bench --check)
-	$(APE) test $(ARGS)
+	$(APE) test $(if $(ARGS),$(ARGS),$(WORKERS))
 
 lint: setup ## check style and import rules of Python and Solidity
 	.venv/bin/ruff check .
