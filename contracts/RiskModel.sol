@@ -541,8 +541,8 @@ contract RiskModel is IRiskModel {
         }
     }
 
-    /// @dev In predictive margin "all" are the tails; what vectors do not cover counts its own worst
-    /// scenario beside.
+    /// @dev In predictive margin "all" are the tails; what vectors do not cover counts its own
+    /// worst scenario beside.
     function _netAllScenarios(Pass memory pass, Book memory book) private pure {
         // Cannot overflow: see the ranges above the contract.
         unchecked {

@@ -91,8 +91,8 @@ library ScenarioKernel {
     uint256 private constant CLASS_SIZE = 0x20;
     /// @dev A scenario: ln(move) (X64), move (X64), weight (Ppm), offset of its class's line in a
     /// strike, then, once priced, value of the strikes of positive and of negative net notional
-    /// (2^-64 wei) and their slopes in the move (2^-40 wei, in nodes 2^-48); before, a lower bound of its weighted
-    /// profit and loss.
+    /// (2^-64 wei) and their slopes in the move (2^-40 wei, in nodes 2^-48); before, a lower bound
+    /// of its weighted profit and loss.
     uint256 private constant MOVE = 0x20;
     uint256 private constant WEIGHT = 0x40;
     uint256 private constant LINE = 0x60;
@@ -491,9 +491,9 @@ library ScenarioKernel {
         }
     }
 
-    /// @notice Slope in the move, at every node, of what is convex in it: of the strikes of positive
-    /// net notional and of a linear position, if positive in all. USD, rounded down; zero at the
-    /// least move, where moves are cut.
+    /// @notice Slope in the move, at every node, of what is convex in it: of the strikes of
+    /// positive net notional and of a linear position, if positive in all. USD, rounded down; zero
+    /// at the least move, where moves are cut.
     /// @param first Index of the first node.
     /// @param count Nodes priced.
     function slopes(Grid grid, uint256 first, uint256 count)
@@ -787,8 +787,8 @@ library ScenarioKernel {
         }
     }
 
-    /// @dev Adds N * c and its slope (X48, at the offset `slopes`) of a list of strikes to the nodes
-    /// of one class, as `_value` does to one scenario, strike by strike.
+    /// @dev Adds N * c and its slope (X48, at the offset `slopes_`) of a list of strikes to the
+    /// nodes of one class, as `_value` does to one scenario, strike by strike.
     function _addNodes(Grid grid, uint256 strike, uint256 first, uint256 end, uint256 slopes_)
         private
         pure
