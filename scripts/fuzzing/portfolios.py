@@ -23,6 +23,8 @@ from reference_model.types import (
     Market,
     Portfolio,
     Prediction,
+    PredictiveParameters,
+    Publication,
     Scenario,
     Slice,
     Spot,
@@ -234,4 +236,23 @@ def market_of(deployment: Any) -> Market:
                        *feed.collateralRate(a))
             for a in assets
         ),
+        prediction=prediction_of(
+            ape.project.PredictiveModel.at(deployment.risk_model.predictiveModel()),
+            deployment.volatility_estimator,
+            parameters.activeTime(),
+        ),
     )  # fmt: skip
+
+
+def prediction_of(model: ContractInstance, estimator: ContractInstance, active: int) -> Prediction:
+    """Read the state of a deployed predictive model, at an active time."""
+    basket, publication = tuple(estimator.basket()), Publication(*model.publication())
+    return Prediction(
+        PredictiveParameters(*model.parameters()),
+        basket,
+        tuple(zip(*estimator.deviations(basket), strict=True)),
+        tuple(tuple(estimator.correlation(u, v) for v in basket) for u in basket),
+        publication,
+        tuple(model.vectors(0, publication.stored)),
+        active,
+    )

@@ -7,6 +7,7 @@ arguments, on everything stored, and on portfolio and breakdown of every account
 from copy import deepcopy
 from itertools import zip_longest
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from model import ledger_actions as actions
 from model import ledger_world as world
 
+from reference_model.cases import random_words
 from reference_model.exact import charges, fees, funding, interest, ledger, position, risk_model
 from reference_model.exact.engine import Engine
 from reference_model.exact.events import Event
@@ -28,6 +30,7 @@ from reference_model.exact.tokens import Token
 from reference_model.types import Window
 from scripts._configuration import load_configuration
 from scripts._deployment import deploy
+from scripts.fuzzing.portfolios import prediction_of
 
 CONFIGURATION = Path(__file__).with_name("ledger.yaml")
 MINTED = 2**128
@@ -51,6 +54,7 @@ class Pair:
     def do(self, action: actions.Action) -> list[str]:
         """Do an action on both sides a second after the last, and return how they differ."""
         self._let_pass(1)
+        self._tell_active_time()
         marks = {name: len(events) for name, events in self._events().items()}
         expected, returned = actions.attempt(self.engine, action)
         now, is_refused = self.engine.market.now, expected is not None
@@ -119,7 +123,14 @@ class Pair:
         market = self.engine.market
         self.engine.market = market._replace(now=market.now + seconds)
 
+    def _tell_active_time(self) -> None:
+        """Let the model's vectors come into force as the chain's do."""
+        market = self.engine.market
+        prediction = market.prediction._replace(active=self.engine.active_time)
+        self.engine.market = market._replace(prediction=prediction)
+
     def _compare(self) -> list[str]:
+        self._tell_active_time()
         self.steps += 1
         supposed = actions.draw_hypothesis(actions.Seeded(self.steps), self.engine, self.cast)
         return self.chain.differences(self.engine, self.steps % 20 == 0, supposed)
@@ -137,6 +148,10 @@ def deployed(project, accounts, chain):
         Owner(accounts[1].address, accounts[1].private_key),
         Owner(wallet.address, accounts[3].private_key),
     ]
+    predictive = project.PredictiveModel.at(deployment.risk_model.predictiveModel())
+    rng = Random(5)
+    # Of two underlyings the list to come covers one.
+    predictive.publish(random_words(rng, 250, 1), 0, 1, sender=poster)
     for owner in owners:
         _let_send(owner, deployment)
     return ChainLedger(deployment, harness, owners, poster), deployment, owners
@@ -193,7 +208,9 @@ def insure(engine: Engine, deployment) -> None:
 
 def _market(deployment):
     """The market of the model with the addresses of the deployed tokens."""
-    market = world.market()
+    predictive = ape.project.PredictiveModel.at(deployment.risk_model.predictiveModel())
+    prediction = prediction_of(predictive, deployment.volatility_estimator, 0)
+    market = world.market(prediction=prediction)
     symbols = {asset: symbol for symbol, asset in deployment.manifest.assets.items()}
     return market._replace(
         collaterals=tuple(
