@@ -23,7 +23,7 @@ WORKERS := -n 2 --dist loadfile
 APE := .venv/bin/ape
 PIP := .venv/bin/pip install -qq --disable-pip-version-check
 
-.PHONY: help setup compile test lint format fuzz bench demo lock clean
+.PHONY: help setup compile test lint format fuzz bench demo backtest lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ bench: $(COMPILED) ## measure gas, sizes and rates: prints a table, writes bench
 
 demo: $(COMPILED) ## margin real books, liquidate a crash day, fuzz, write a report
 	$(APE) run demo $(ARGS)
+
+backtest: setup ## test margins on real histories, ARGS="--data FOLDER", write a report with plots
+	$(APE) run backtest $(ARGS)
 
 lock: $(VENV) ## pin all packages again after an edit of requirements.in or package.json
 	.venv/bin/uv pip compile --quiet --system-certs --upgrade --python-version 3.11 --generate-hashes \

@@ -182,8 +182,8 @@ class PredictiveParameters(NamedTuple):
 
     tail_share: int = WAD // 40
     horizon_seconds: int = DAY
-    floor_weight: int = WAD // 2
-    parametric_weight: int = WAD
+    floor_weight: int = 6 * WAD // 10
+    parametric_weight: int = 8 * WAD // 10
     correlation_width: int = 3 * WAD // 10
     single_asset_floor: int = WAD // 2
 

@@ -10,7 +10,8 @@ from ape.cli import ConnectedProviderCommand
 from ape.logging import LogLevel, logger
 from tqdm import tqdm
 
-from scripts.benchmarks import gas, rates
+from scripts.backtesting import data
+from scripts.benchmarks import coverage, gas, rates
 
 RESULT = Path("bench.json")
 SNAPSHOT = Path("tests/gas_snapshot.json")
@@ -33,6 +34,7 @@ def cli(check: bool, update: bool) -> None:
         if not (check or update):
             figures |= rates.rates(accounts[3], Path("out/fuzz"), step) | rates.errors(step)
             figures |= rates.faults_on_paths(step)
+            figures |= coverage.backtest(data.FOLDER, step)
     if check:
         sys.exit(compare(figures, json.loads(SNAPSHOT.read_text())))
     if update:

@@ -1,0 +1,1 @@
+"""The backtest: histories, runs, tables and pictures."""
