@@ -47,8 +47,30 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint8 places;
         uint40 start;
         uint40 end;
+        uint40 cancelledAt;
         uint40 parametersStart;
-        uint40 parametersEnd;
+        uint32 parametersSeconds;
+    }
+
+    /// @dev Dates from `from` up to, not including, `to` of those stored, and the places they cover.
+    struct Dates {
+        uint256 from;
+        uint256 to;
+        uint256 places;
+    }
+
+    /// @dev Which list is in force.
+    /// @param former The list before the last publication.
+    /// @param latter The list after it.
+    /// @param toCome That of both which is in force at the end of the ramp, or is already.
+    /// @param isRamping Whether both are in force.
+    /// @param progress How far from the former to the latter, WAD.
+    struct Lists {
+        Dates former;
+        Dates latter;
+        Dates toCome;
+        bool isRamping;
+        uint256 progress;
     }
 
     /// @dev A book on the dates stored from `first` on.
@@ -56,9 +78,9 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     /// @param first Index of the first date.
     /// @param exponent e: a unit is 2^e / 1024 wei.
     /// @param slack Of all exposures.
-    /// @param places Of the exposures' underlyings in the basket; `NOWHERE` for those without.
-    /// @param uncovered Worst scenarios of exposures that the latest publication does not cover.
-    /// @param uncoveredBefore The same of the list before it.
+    /// @param places Of the exposures' underlyings in the basket; `NOWHERE` for those without nodes.
+    /// @param uncovered Worst scenarios of exposures that the latter list does not cover.
+    /// @param uncoveredBefore The same of the former list.
     struct Book {
         uint256[] sums;
         uint256 first;
@@ -100,28 +122,38 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         external
         restricted
     {
-        State memory s = _state;
         (uint40 start, uint40 end) = _ramp();
-        if (start < s.end) revert RampUnderWay(s.end);
-        uint256 before = s.stored - s.leaving;
+        Lists memory lists = _listsAt(_state, start);
+        if (lists.isRamping) revert RampUnderWay(_state.end);
+        Dates memory kept = lists.toCome;
+        uint256 before = kept.to - kept.from;
         Ranges.requireIn("leaving", leaving, 0, before);
         uint256 count = before - leaving + words.length;
         Ranges.requireIn("dates", count, MIN_DATES, MAX_DATES);
         Ranges.requireIn("stored", before + words.length, 0, Vectors.MAX_STORED);
         // A date that stays says nothing of a new place.
-        uint256 most = leaving == before ? ESTIMATOR.basket().length : s.places;
-        Ranges.requireIn("places", places, s.places, most);
+        uint256 most = leaving == before ? ESTIMATOR.basket().length : kept.places;
+        Ranges.requireIn("places", places, kept.places, most);
         Vectors.requireValid(words, places);
 
-        _pointers = Vectors.write(_joined(s.leaving, s.stored, words));
+        _pointers = Vectors.write(_joined(kept.from, kept.to, words));
         // Counts are at most 1,024, places at most 8.
-        _state.stored = uint16(before + words.length);
-        _state.before = uint16(before);
-        _state.leaving = uint16(leaving);
-        _state.placesBefore = s.places;
-        _state.places = uint8(places);
-        (_state.start, _state.end) = (start, end);
+        State storage s = _state;
+        (s.stored, s.before) = (uint16(before + words.length), uint16(before));
+        (s.leaving, s.cancelledAt) = (uint16(leaving), 0);
+        (s.placesBefore, s.places) = (uint8(kept.places), uint8(places));
+        (s.start, s.end) = (start, end);
         emit Published(count, words.length, leaving, places, start, end);
+    }
+
+    /// @inheritdoc IPredictiveModel
+    function cancelPublication() external restricted {
+        uint256 time = PARAMETERS.activeTime();
+        Lists memory lists = _listsAt(_state, time);
+        if (!lists.isRamping) revert NoRampUnderWay();
+        if (_state.cancelledAt != 0) revert RampUnderWay(_state.end);
+        _state.cancelledAt = uint40(time);
+        emit PublicationCancelled(time, lists.progress);
     }
 
     /// @inheritdoc IPredictiveModel
@@ -129,7 +161,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         _requireInRange(newParameters);
         PredictiveParameters memory old = parameters();
         (uint40 start, uint40 end) = _ramp();
-        (_state.parametersStart, _state.parametersEnd) = (start, end);
+        (_state.parametersStart, _state.parametersSeconds) = (start, uint32(end - start));
         (_from, _to) = (old, newParameters);
         emit ParametersSet(old, newParameters, start, end);
     }
@@ -144,9 +176,10 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 time = PARAMETERS.activeTime();
         PredictiveParameters memory p = _parametersAt(s, time);
         (result.floorWeight, result.parametricWeight) = (p.floorWeight, p.parametricWeight);
-        uint256 covered = underlyings & ~_uncovered(underlyings, s.places);
-        uint256 listed = time < s.end ? s.placesBefore : s.places;
-        result.uncovered = _uncovered(underlyings, listed);
+        Lists memory lists = _listsAt(s, time);
+        uint256 covered = underlyings & ~_uncovered(underlyings, _coveredBySome(lists));
+        Dates memory narrow = lists.isRamping ? lists.former : lists.toCome;
+        result.uncovered = _uncovered(underlyings, narrow.places);
         uint8[] memory ids = new uint8[](LibBit.popCount(covered));
         for (uint256 i; i < ids.length; ++i) {
             ids[i] = uint8(LibBit.ffs(covered));
@@ -175,21 +208,16 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         returns (uint256 shortfall, uint256 parametric)
     {
         Profiles.reserve();
-        if (exposures.length == 0) return (0, 0);
         State memory s = _state;
         uint256 time = PARAMETERS.activeTime();
         PredictiveParameters memory p = _parametersAt(s, time);
-        Book memory book = _bookOf(exposures, s, time, _firstInForce(s, time));
-        shortfall = _blended(book, s, time, Tail.shortfall, p.tailShare, 0);
+        Lists memory lists = _listsAt(s, time);
+        Book memory book = _bookOf(exposures, lists, _inForce(lists));
+        shortfall = _blended(book, lists, Tail.shortfall, p.tailShare, 0);
         int64[36] memory covariances;
         if (exposures.length > 1) covariances = ESTIMATOR.covariances();
         parametric = Parametric.margin(
-            exposures,
-            book.places,
-            s.places,
-            covariances,
-            p.correlationWidth,
-            p.singleAssetFloor
+            exposures, book.places, covariances, p.correlationWidth, p.singleAssetFloor
         );
     }
 
@@ -202,9 +230,10 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         Profiles.reserve();
         State memory s = _state;
         uint256 time = PARAMETERS.activeTime();
-        Book memory book = _bookOf(exposures, s, time, _firstInForce(s, time));
+        Lists memory lists = _listsAt(s, time);
+        Book memory book = _bookOf(exposures, lists, _inForce(lists));
         hint = FixedPoint.divideUp(hint * UNITS, 1 << book.exponent);
-        return _blended(book, s, time, Tail.bound, _parametersAt(s, time).tailShare, hint);
+        return _blended(book, lists, Tail.bound, _parametersAt(s, time).tailShare, hint);
     }
 
     /// @inheritdoc IPredictiveModel
@@ -216,13 +245,14 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         Profiles.reserve();
         State memory s = _state;
         uint256 time = PARAMETERS.activeTime();
-        Book memory book = _bookOf(exposures, s, time, _firstInForce(s, time));
-        limit = _parametersAt(s, time).tailShare * uint256(s.stored - s.leaving) / WAD;
-        uint256 apart = book.slack + book.uncovered;
-        amount = amount > apart ? (amount - apart) * UNITS : 0;
-        for (uint256 i = s.leaving - book.first; i < book.sums.length; ++i) {
-            if (Pass.loss(book.sums[i]) << book.exponent > amount) ++count;
-        }
+        Lists memory lists = _listsAt(s, time);
+        Dates memory dates = lists.toCome;
+        Book memory book = _bookOf(exposures, lists, dates);
+        bool isFormer = s.cancelledAt != 0;
+        uint256 apart = book.slack + (isFormer ? book.uncoveredBefore : book.uncovered);
+        uint256 units = amount > apart ? (amount - apart) * UNITS >> book.exponent : 0;
+        count = Tail.beyond(book.sums, 0, book.sums.length, units).length;
+        limit = _parametersAt(s, time).tailShare * (dates.to - dates.from) / WAD;
     }
 
     /// @inheritdoc IPredictiveModel
@@ -233,7 +263,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     {
         Profiles.reserve();
         State memory s = _state;
-        Book memory book = _bookOf(exposures, s, PARAMETERS.activeTime(), 0);
+        Lists memory lists = _listsAt(s, PARAMETERS.activeTime());
+        Book memory book = _bookOf(exposures, lists, Dates(0, s.stored, s.places));
         result = book.sums;
         for (uint256 i; i < result.length; ++i) {
             uint256 loss = Pass.loss(result[i]);
@@ -256,7 +287,14 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     function publication() external view returns (Publication memory) {
         State memory s = _state;
         return Publication(
-            s.stored, s.before, s.leaving, s.placesBefore, s.places, s.start, s.end
+            s.stored,
+            s.before,
+            s.leaving,
+            s.placesBefore,
+            s.places,
+            s.start,
+            s.end,
+            s.cancelledAt
         );
     }
 
@@ -274,37 +312,79 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     // Internals
     // ---------------------------------------------------------------------------------------------
 
-    /// @dev A book on the dates stored from `first` on.
-    function _bookOf(
-        Exposure[] calldata exposures,
-        State memory s,
-        uint256 time,
-        uint256 first
-    ) private view returns (Book memory book) {
-        _place(exposures, s, book);
+    /// @dev Which list is in force at an active time, and how far.
+    function _listsAt(State memory s, uint256 time) private pure returns (Lists memory lists) {
+        lists.former = Dates(0, s.before, s.placesBefore);
+        lists.latter = Dates(s.leaving, s.stored, s.places);
+        if (s.cancelledAt == 0) {
+            lists.toCome = lists.latter;
+            lists.progress = _progress(s.start, s.end, time);
+            lists.isRamping = time < s.end;
+        } else {
+            lists.toCome = lists.former;
+            uint256 reached = _progress(s.start, s.end, s.cancelledAt);
+            uint256 since = time > s.cancelledAt ? time - s.cancelledAt : 0;
+            uint256 undone = since * WAD / (s.end - s.start);
+            lists.progress = reached > undone ? reached - undone : 0;
+            lists.isRamping = lists.progress != 0;
+        }
+    }
+
+    /// @dev Progress of a ramp, WAD.
+    function _progress(uint256 start, uint256 end, uint256 time) private pure returns (uint256) {
+        if (time >= end) return WAD;
+        return time > start ? (time - start) * WAD / (end - start) : 0;
+    }
+
+    /// @dev All dates that a list in force has.
+    function _inForce(Lists memory lists) private pure returns (Dates memory) {
+        if (!lists.isRamping) return lists.toCome;
+        return Dates(0, lists.latter.to, lists.latter.places);
+    }
+
+    /// @dev Number of places that any list in force covers.
+    function _coveredBySome(Lists memory lists) private pure returns (uint256) {
+        return lists.isRamping ? lists.latter.places : lists.toCome.places;
+    }
+
+    /// @dev A book on some dates of those stored.
+    function _bookOf(Exposure[] calldata exposures, Lists memory lists, Dates memory dates)
+        private
+        view
+        returns (Book memory book)
+    {
+        _place(exposures, lists, book);
         uint256 bits;
         for (uint256 i; i < exposures.length; ++i) {
             uint256 place = book.places[i];
-            if (place < s.places) bits |= Profiles.charge(exposures[i], place);
+            if (place != NOWHERE) bits |= Profiles.prepare(exposures[i], place);
         }
         book.exponent = Profiles.exponentOf(bits);
-        book.first = first;
-        book.sums = Vectors.read(_pointers, first, s.stored);
-        // Places are new only if no date stays: dates of the list before know nothing of them.
-        uint256 split = first < s.leaving && s.placesBefore < s.places ? s.before - first : 0;
-        if (split != 0) _earn(exposures, book, 0, split, 0, s.placesBefore);
-        uint256 from = split == 0 ? 0 : s.placesBefore;
-        _earn(exposures, book, split, book.sums.length, from, s.places);
+        (uint256 from, uint256 to) = (dates.from, dates.to);
+        book.first = from;
+        book.sums = Vectors.read(_pointers, from, to);
+        uint256 places = lists.latter.places;
+        uint256 written;
+        // Places are new only if no date stays: dates of the former list know nothing of them.
+        if (lists.former.places != places && from < lists.former.to) {
+            written = lists.former.places;
+            uint256 end = FixedPoint.min(to, lists.former.to);
+            _earn(exposures, book, 0, end - from, 0, written);
+            from = end;
+        }
+        if (from < to) {
+            _earn(exposures, book, from - book.first, to - book.first, written, places);
+        }
     }
 
-    /// @dev Writes the rows of exposures with places in [newPlace, places), and runs over the dates
-    /// in [from, to) with all that have places below.
+    /// @dev Writes the rows of exposures with places in [written, places), and runs over the sums in
+    /// [from, to) with all that have places below.
     function _earn(
         Exposure[] calldata exposures,
         Book memory book,
         uint256 from,
         uint256 to,
-        uint256 newPlace,
+        uint256 written,
         uint256 places
     ) private pure {
         uint256 present;
@@ -312,13 +392,13 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
             uint256 place = book.places[i];
             if (place >= places) continue;
             present |= 1 << place;
-            if (place >= newPlace) Profiles.fill(exposures[i], place, book.exponent);
+            if (place >= written) Profiles.fill(exposures[i], place, book.exponent);
         }
         Pass.run(book.sums, from, to, present);
     }
 
     /// @dev Finds the exposures' places, refuses what is not complete, and sums up what needs none.
-    function _place(Exposure[] calldata exposures, State memory s, Book memory book)
+    function _place(Exposure[] calldata exposures, Lists memory lists, Book memory book)
         private
         view
     {
@@ -326,19 +406,23 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         // By underlying, one more than its place.
         bytes memory known = new bytes(256);
         for (uint256 p; p < basket.length; ++p) known[basket[p]] = bytes1(uint8(p + 1));
+        uint256 covered = _coveredBySome(lists);
         book.places = new uint256[](exposures.length);
         uint256 last;
         for (uint256 i; i < exposures.length; ++i) {
             Exposure calldata exposure = exposures[i];
             uint256 place = uint8(known[exposure.underlying]);
             place = place == 0 ? NOWHERE : place - 1;
-            bool isComplete = place >= s.places || Profiles.isComplete(exposure);
-            if (exposure.underlying <= last || !isComplete) revert InvalidExposure(i);
+            bool isEmpty = exposure.pnl.length == 0;
+            bool isRight = isEmpty
+                ? place >= covered
+                : place != NOWHERE && Profiles.isComplete(exposure);
+            if (exposure.underlying <= last || !isRight) revert InvalidExposure(i);
             last = exposure.underlying;
-            book.places[i] = place;
+            book.places[i] = isEmpty ? NOWHERE : place;
             book.slack += exposure.slack;
-            if (place >= s.places) book.uncovered += exposure.scenarioLoss;
-            if (place >= s.placesBefore) book.uncoveredBefore += exposure.scenarioLoss;
+            if (place >= lists.latter.places) book.uncovered += exposure.scenarioLoss;
+            if (place >= lists.former.places) book.uncoveredBefore += exposure.scenarioLoss;
         }
     }
 
@@ -349,35 +433,31 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         return underlyings;
     }
 
-    /// @dev Selects from the list before and from that after the last publication, and goes from
-    /// the one to the other.
+    /// @dev Selects from the lists in force and goes from the former to the latter.
     /// @param hint Units.
     /// @return USD, with the slack of all exposures.
     function _blended(
         Book memory book,
-        State memory s,
-        uint256 time,
+        Lists memory lists,
         function(uint256[] memory, uint256, uint256, uint256, uint256)
             pure
             returns (uint256) select,
         uint256 tailShare,
         uint256 hint
     ) private pure returns (uint256) {
-        uint256 units =
-            select(book.sums, s.leaving - book.first, book.sums.length, tailShare, hint);
-        uint256 amount = _toWei(units, book.exponent) + book.uncovered;
-        if (time < s.end) {
-            units = select(book.sums, 0, s.before, tailShare, hint);
-            uint256 progress =
-                time > s.start ? (time - s.start) * WAD / (s.end - s.start) : 0;
-            uint256 before = _toWei(units, book.exponent) + book.uncoveredBefore;
-            amount = Ramp.between(before, amount, progress, WAD);
+        uint256 former;
+        uint256 latter;
+        if (lists.progress != WAD) {
+            Dates memory dates = lists.former;
+            former = select(book.sums, dates.from, dates.to, tailShare, hint);
+            former = _toWei(former, book.exponent) + book.uncoveredBefore;
         }
-        return amount + book.slack;
-    }
-
-    function _firstInForce(State memory s, uint256 time) private pure returns (uint256) {
-        return time < s.end ? 0 : s.leaving;
+        if (lists.progress != 0) {
+            (uint256 from, uint256 to) = (lists.latter.from, lists.latter.to);
+            latter = select(book.sums, from - book.first, to - book.first, tailShare, hint);
+            latter = _toWei(latter, book.exponent) + book.uncovered;
+        }
+        return Ramp.between(former, latter, lists.progress, WAD) + book.slack;
     }
 
     function _parametersAt(State memory s, uint256 time)
@@ -386,10 +466,10 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         returns (PredictiveParameters memory p)
     {
         p = _to;
-        (uint256 start, uint256 end) = (s.parametersStart, s.parametersEnd);
-        if (time >= end) return p;
+        (uint256 start, uint256 whole) = (s.parametersStart, s.parametersSeconds);
+        if (time >= start + whole) return p;
         PredictiveParameters memory from = _from;
-        (uint256 part, uint256 whole) = (time > start ? time - start : 0, end - start);
+        uint256 part = time > start ? time - start : 0;
         // The results lie between values of the same fields.
         p.tailShare = uint64(Ramp.between(from.tailShare, p.tailShare, part, whole));
         p.horizonSeconds =

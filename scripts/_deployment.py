@@ -51,6 +51,7 @@ ROLE_FUNCTIONS = {
     },
     "guardian": {
         "Parameters": ("haltIncreases", "haltDeposits", "declareOutage", "endOutage"),
+        "PredictiveModel": ("cancelPublication",),
     },
     "estimator": {"Parameters": ("moveScanRange",)},
     "poster": {"MarketDataFeed": ("post",), "OracleHub": ("postSurface",)},

@@ -17,17 +17,18 @@ library Parametric {
     int256 private constant SIGNED_WAD = 1e18;
     uint256 private constant ROOT_BITS = 90;
     uint256 private constant DEVIATIONS = 3;
+    /// @dev 2^64 - floor(2^64 / 100).
+    uint256 private constant GREATEST_FALL = 18262276632972456100;
 
-    /// @notice Parametric margin, USD, rounded up.
+    /// @notice Parametric margin, USD, rounded up. An exposure without nodes, which no list covers,
+    /// counts its worst scenario alone.
     /// @param places Of the exposures' underlyings in the basket.
-    /// @param covered Places that any list covers: what has another counts its worst scenario alone.
     /// @param covariances Of the basket (`IVolatilityEstimator.covariances`); not read for one.
     /// @param width Of the box of correlations.
     /// @param singleAssetFloor Share of the largest underlying's linear risk.
     function margin(
         Exposure[] calldata exposures,
         uint256[] memory places,
-        uint256 covered,
         int64[36] memory covariances,
         uint256 width,
         uint256 singleAssetFloor
@@ -38,7 +39,7 @@ library Parametric {
         for (uint256 i; i < count; ++i) {
             Exposure calldata exposure = exposures[i];
             result += exposure.slack;
-            if (places[i] >= covered) {
+            if (exposure.pnl.length == 0) {
                 result += exposure.scenarioLoss;
                 continue;
             }
@@ -76,13 +77,12 @@ library Parametric {
                 if (risks[j] == 0) continue;
                 int256 inner;
                 for (uint256 i; i < j; ++i) {
-                    if (risks[i] == 0) continue;
                     int256 product = risks[i] * risks[j];
+                    if (product == 0) continue;
                     int256 correlation = _correlation(covariances, places[i], places[j]);
-                    if (risks[i] < 0 != risks[j] < 0) correlation = -correlation;
-                    int256 worst =
-                        width + _mulUp(SIGNED_WAD - width, correlation);
-                    inner += (product < 0 ? -product : product) * worst;
+                    // The worst is of the product times the correlation, whatever its sign.
+                    if (product < 0) (product, correlation) = (-product, -correlation);
+                    inner += product * (width + _mulUp(SIGNED_WAD - width, correlation));
                 }
                 total += 2 * inner + risks[j] * risks[j] * SIGNED_WAD;
             }
@@ -120,7 +120,7 @@ library Parametric {
     }
 
     /// @dev Most that an exposure loses beyond its delta on the nodes up to three deviations and in
-    /// the vol classes up to 0.75: nodes 3 to 7 of the first three classes.
+    /// the vol classes up to 0.5: nodes 2 to 8 of the first three classes.
     function _beyondDelta(Exposure calldata exposure) private pure returns (uint256 worst) {
         int256[] calldata pnl = exposure.pnl;
         uint256 deviation = exposure.deviation;
@@ -131,31 +131,26 @@ library Parametric {
             function greater(x, y) -> z {
                 z := xor(x, mul(xor(x, y), sgt(y, x)))
             }
-            function lost(node, linear, classes) -> most {
-                most := sub(linear, calldataload(node))
-                if classes {
-                    most := greater(most, sub(linear, calldataload(add(node, 0x160))))
-                    most := greater(most, sub(linear, calldataload(add(node, 0x2c0))))
+            function lost(node_, linear, classes_) -> most {
+                most := sub(linear, calldataload(node_))
+                if classes_ {
+                    most := greater(most, sub(linear, calldataload(add(node_, 0x160))))
+                    most := greater(most, sub(linear, calldataload(add(node_, 0x2c0))))
                 }
             }
             let classes := gt(pnl.length, 11)
-            let node := add(pnl.offset, 0x60)
-            let x := mul(shl(64, deviation), 3)
-            let rise := div(x, 2000000000000000000)
-            let fall := div(add(x, 1999999999999999999), 2000000000000000000)
-            let rise2 := div(x, 1000000000000000000)
-            let fall2 := div(add(x, 999999999999999999), 1000000000000000000)
-            // No fall beyond ONE - floor(ONE / 100).
-            let limit := sub(shl(64, 1), div(shl(64, 1), 100))
-            fall := xor(fall, mul(xor(fall, limit), gt(fall, limit)))
-            fall2 := xor(fall2, mul(xor(fall2, limit), gt(fall2, limit)))
-            worst := lost(node, sar(64, mul(delta, sub(0, fall2))), classes)
-            worst := greater(
-                worst, lost(add(node, 0x20), sar(64, mul(delta, sub(0, fall))), classes)
-            )
-            worst := greater(worst, lost(add(node, 0x40), 0, classes))
-            worst := greater(worst, lost(add(node, 0x60), sar(64, mul(delta, rise)), classes))
-            worst := greater(worst, lost(add(node, 0x80), sar(64, mul(delta, rise2)), classes))
+            let node := add(pnl.offset, 0x40)
+            let x := shl(64, deviation)
+            for { let n := 3 } n { n := sub(n, 1) } {
+                // The far fall is rounded up, and no more than to a hundredth.
+                let fall := div(add(mul(x, n), sub(WAD, 1)), WAD)
+                if gt(fall, GREATEST_FALL) { fall := GREATEST_FALL }
+                worst := greater(worst, lost(node, sar(64, mul(delta, sub(0, fall))), classes))
+                let rise := sar(64, mul(delta, div(mul(x, n), WAD)))
+                worst := greater(worst, lost(add(node, shl(6, n)), rise, classes))
+                node := add(node, 0x20)
+            }
+            worst := greater(worst, lost(node, 0, classes))
             worst := mul(worst, sgt(worst, 0))
         }
     }

@@ -16,6 +16,9 @@ import {LibBit} from "solady/src/utils/LibBit.sol";
 /// With a + b at most 1,024 what is wanted is within 2^73 * 2^177 per place (a mean of three nodes,
 /// times 1,024, less a charge): eight places stay within 2^253. Their rest is within 2^168, less than
 /// half of 2^177, so adding that half and shifting yields the sum exactly.
+///
+/// Numbers that a loop needs again and again are made unknown to the compiler by the bit that is set
+/// if an address is zero, which it is not: it would compute them anew each time.
 library Pass {
     uint256 private constant HALF = 2 ** 176;
     /// @dev Bit 11 of a place's field, and its number p in bits 12 to 14: none of them is of a row.
@@ -67,14 +70,16 @@ library Pass {
     }
 
     function _two(uint256 at, uint256 end, uint256 a, uint256 b) private pure {
-        // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
+        // Reads rows in the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
+            let marks := or(PLACES, iszero(end))
+            let fields := or(FIELDS, iszero(end))
             for {} lt(at, end) { at := add(at, 32) } {
-                let word := or(mload(at), PLACES)
+                let word := or(mload(at), marks)
                 let v := shr(a, word)
-                let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
+                let sum := mul(mload(and(v, ADDRESS)), and(v, fields))
                 v := shr(b, word)
-                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS))))
+                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, fields))))
             }
         }
     }
@@ -83,42 +88,46 @@ library Pass {
         private
         pure
     {
-        // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
+        // Reads rows in the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
+            let marks := or(PLACES, iszero(end))
+            let fields := or(FIELDS, iszero(end))
             for {} lt(at, end) { at := add(at, 32) } {
-                let word := or(mload(at), PLACES)
+                let word := or(mload(at), marks)
                 let v := shr(a, word)
-                let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
+                let sum := mul(mload(and(v, ADDRESS)), and(v, fields))
                 v := shr(b, word)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(c, word)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(d, word)
-                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS))))
+                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, fields))))
             }
         }
     }
 
     function _all(uint256 at, uint256 end) private pure {
-        // Reads rows below the memory that `Profiles.reserve` set apart, and writes to the words.
+        // Reads rows in the memory that `Profiles.reserve` set apart, and writes to the words.
         assembly ("memory-safe") {
+            let marks := or(PLACES, iszero(end))
+            let fields := or(FIELDS, iszero(end))
             for {} lt(at, end) { at := add(at, 32) } {
-                let v := or(mload(at), PLACES)
-                let sum := mul(mload(and(v, ADDRESS)), and(v, FIELDS))
+                let v := or(mload(at), marks)
+                let sum := mul(mload(and(v, ADDRESS)), and(v, fields))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS)))
+                sum := add(sum, mul(mload(and(v, ADDRESS)), and(v, fields)))
                 v := shr(10, v)
-                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, FIELDS))))
+                mstore(at, add(sum, mul(mload(and(v, ADDRESS)), and(v, fields))))
             }
         }
     }

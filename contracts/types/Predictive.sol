@@ -67,6 +67,7 @@ struct PredictiveTerms {
 /// @param places Places covered from the end of its ramp on.
 /// @param start Active time at which its ramp starts, seconds.
 /// @param end Active time at which it ends, seconds.
+/// @param cancelledAt Active time at which it was taken back, seconds; 0 if it was not.
 struct Publication {
     uint16 stored;
     uint16 before;
@@ -75,6 +76,7 @@ struct Publication {
     uint8 places;
     uint40 start;
     uint40 end;
+    uint40 cancelledAt;
 }
 
 /// @notice Predictive margin of an account with its parts, whatever mode the account is in.

@@ -11,7 +11,7 @@ from scripts._deployment import ROLE_FUNCTIONS, selector
 ROLES = {
     "Parameters": ("governor", "guardian"),
     "VolatilityEstimator": ("governor",),
-    "PredictiveModel": ("governor", "publisher"),
+    "PredictiveModel": ("governor", "guardian", "publisher"),
 }
 
 
