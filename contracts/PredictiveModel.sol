@@ -186,7 +186,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
             covered &= covered - 1;
         }
         (uint256[] memory current, uint256[] memory initial) = ESTIMATOR.deviations(ids);
-        uint256 root = FixedPoint.sqrtUp(FixedPoint.divideUp(uint256(p.horizonSeconds) * 1e36, DAY));
+        uint256 days_ = FixedPoint.divideUp(uint256(p.horizonSeconds) * 1e36, DAY);
+        uint256 root = FixedPoint.sqrtUp(days_);
         uint256 count = LibBit.popCount(underlyings);
         result.deviations = new uint256[](count);
         result.initialDeviations = new uint256[](count);

@@ -27,7 +27,7 @@ from scripts._configuration import (
     to_wad,
 )
 from scripts._hub import HubSteps
-from scripts._vectors import read_vectors
+from scripts._vectors import Vectors, read_vectors
 
 OUTPUT = Path("out") / "deployments"
 ADMIN_ROLE = 0
@@ -305,6 +305,8 @@ class _Run:
                 "give the address of every feed and the signers in the section hub"
             )
         self._check_market_data()
+        if self.configuration.predictive.vectors:
+            self._covered(read_vectors(self.configuration.predictive.vectors))
         for symbol, token in self._tokens().items():
             if token.token == "mock":
                 continue
@@ -575,13 +577,20 @@ class _Run:
         if model.publication().stored:
             return
         found = read_vectors(path)
-        ids = [self.manifest.underlyings.get(symbol) for symbol in found.underlyings]
-        if ids != list(self._estimator.basket())[: len(ids)]:
+        basket = [self.manifest.underlyings[symbol] for symbol in self._covered(found)]
+        if list(self._estimator.basket())[: len(basket)] != basket:
+            raise DeploymentError(f"{path}: the estimator's basket on the chain has another order")
+        self._call(model, "publish", found.integers(), 0, len(basket))
+
+    def _covered(self, found: Vectors) -> list[str]:
+        """Return the underlyings of the vectors if the basket begins with them."""
+        names = found.underlyings
+        if list(self.configuration.estimator.basket)[: len(names)] != names:
             raise DeploymentError(
-                f"{path} has moves of {', '.join(found.underlyings)}: estimator.basket must begin "
-                "with these in their order"
+                f"{self.configuration.predictive.vectors} has moves of {', '.join(names)}: "
+                "estimator.basket must begin with these in their order"
             )
-        self._call(model, "publish", found.integers(), 0, len(ids))
+        return names
 
     def _wire(self, name: str) -> None:
         """Give a role its functions and its members."""

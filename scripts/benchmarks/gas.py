@@ -20,7 +20,7 @@ from reference_model.types import DAY, WAD, MarginMode, Scenario
 from scripts._configuration import load_configuration
 from scripts._deployment import Deployment, deploy
 from scripts._orders import OrderDesk, account_of
-from scripts.benchmarks import market
+from scripts.benchmarks import market, shortfall
 
 POSITIONS = (1, 4, 8, 16, 32, 64)
 HELD = (0, 1, 8, 32)
@@ -32,7 +32,7 @@ DEPOSIT = 10**9
 CONTRACTS = (
     *("MarginEngine", "SettlementEngine", "LiquidationEngine", "Exchange", "RiskModel"),
     *("Parameters", "ParameterRanges", "LiquidationParameters", "InsuranceFund", "MarginLens"),
-    *("OracleHub", "VolatilityEstimator", "Governance"),
+    *("OracleHub", "VolatilityEstimator", "PredictiveModel", "Governance"),
 )
 PPM = 10**6
 
@@ -143,6 +143,8 @@ def measure(
         if n in SETTLED:
             figures[f"gas.settle.{n}"] = figures[f"gas.liquidation.settle.{n}"] = _settle(bench)
             figures |= _liquidation(bench, n)
+    step("expected shortfall")
+    figures |= shortfall.measure(bench.deployment, bench.probe, accounts[0])
     step("market data")
     figures |= market.measure(accounts[0])
     return dict(sorted((figures | _marginal(figures)).items()))

@@ -18,12 +18,14 @@ from scripts._deployment import (
     instance_at,
     selector,
 )
+from scripts._vectors import read_vectors
 
 CONTRACTS = {
     "Governance": "governance",
     "Parameters": "parameters",
     "OracleHub": "market_data",
     "VolatilityEstimator": "volatility_estimator",
+    "PredictiveModel": "predictive_model",
     "RiskModel": "risk_model",
     "LiquidationParameters": "liquidation_parameters",
     "MarginEngine": "margin_engine",
@@ -32,7 +34,7 @@ CONTRACTS = {
 }
 EXTRA = {"LiquidationEngine", "SettlementEngine", "SignedReports", "MockPyth", "SequencerFeed"}
 DAY = 86_400
-OTHERS_ROLES = ("guardian", "poster", "treasurer")
+OTHERS_ROLES = ("guardian", "poster", "treasurer", "publisher")
 
 
 def fields(struct, wanted):
@@ -119,6 +121,33 @@ def test_insurance_fund_belongs_to_the_engine_and_has_a_stake(deployment, config
     assert times == (wanted.cooldown_seconds, wanted.exit_window_seconds)
     assert fund.totalAssets() == wanted.seed * 10**6 > 0
     assert fund.balanceOf(deployer) == fund.totalSupply()
+
+
+def test_predictive_margin_has_its_parameters_and_the_vectors_of_the_file(
+    deployment, configuration
+):
+    model, wanted = deployment.predictive_model, configuration.predictive
+    assert fields(model.parameters(), wanted.struct()) == wanted.struct()
+    assert deployment.risk_model.predictiveModel() == model.address
+    words = read_vectors(wanted.vectors).integers()
+    assert list(model.vectors(0, 2000)) == words
+    assert tuple(model.publication())[:5] == (len(words), 0, 0, 0, 3)
+
+
+def test_vectors_of_another_basket_are_refused(configuration, refused):
+    basket = {symbol: configuration.estimator.basket[symbol] for symbol in ("ETH", "BTC", "SOL")}
+    estimator = changed(configuration.estimator, basket=basket)
+    refused(changed(configuration, estimator=estimator), "must begin with these in their order")
+
+
+def test_changed_parameters_of_predictive_margin_are_sent(
+    deployment, configuration, deployer, path
+):
+    wanted = changed(configuration.predictive, tail_share=Decimal("0.05"))
+    nonce = deployer.nonce
+    deploy(changed(configuration, predictive=wanted), deployer, path)
+    assert deployer.nonce == nonce + 1
+    assert deployment.predictive_model.target().tailShare == 5 * 10**16
 
 
 def test_changed_rules_of_auctions_are_in_force_at_once(deployment, configuration, deployer, path):
