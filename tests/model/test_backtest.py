@@ -173,19 +173,22 @@ def test_no_margin_knows_the_future(hourly):
 # Margins -----------------------------------------------------------------------------------------
 
 
-def ideal_margins(world, holdings, dates, hour):
-    """The ideal layer's own requirements of books, every option revalued at every date."""
-    market = g._market(world, hour, hour, holdings)
-    rows = history.in_force(dates, hour, COUNT, 250)
+def all_words(hourly):
+    """Every date of a history, as the publisher packs it."""
     following = history.Following()
     found = vectors.from_history(
-        world.hourly.prices,
-        world.hourly.implied,
+        hourly.prices,
+        hourly.implied,
         following.decay_seconds,
         following.vol_range,
         bar_seconds=3_600,
     )
-    words = vectors.encode(found.price_moves, found.vol_moves)[rows]
+    return vectors.encode(found.price_moves, found.vol_moves)
+
+
+def ideal_margins(world, holdings, words, hour):
+    """The ideal layer's own requirements of books, every option revalued at every date."""
+    market = g._market(world, hour, hour, holdings)
     covered = np.ones(3, bool)
     given = Vectors(
         SHARE, 86_400, DEFAULT.floor_weight, DEFAULT.parametric_weight, DEFAULT.correlation_width,
@@ -214,8 +217,7 @@ def ideal_margins(world, holdings, dates, hour):
 
 def test_predictive_margin_is_never_below_the_ideal_layer_and_equal_for_linear_books(hourly):
     rows = np.array([AT_HOUR + 24 * day for day in (330, 380)])
-    world, holdings, _, moments, scanned, found, _ = explore(hourly, rows)
-    three = history.dates(hourly, history.Following(), 3, AT_HOUR)
+    world, holdings, (_, three), moments, scanned, found, _ = explore(hourly, rows)
     # One list for all books, as the ideal layer has it.
     measured = g.shortfalls(world, moments, holdings, found, [three], [COUNT], [SHARE])[
         COUNT, SHARE
@@ -224,8 +226,10 @@ def test_predictive_margin_is_never_below_the_ideal_layer_and_equal_for_linear_b
     mine = g.predictive_margins(world, moments, scanned, measured.shortfall, risk, DEFAULT)
     is_linear = (np.abs(holdings.sizes) @ (holdings.kind >= Kind.CALL)) == 0
     assert is_linear.sum() >= 5
+    words = all_words(hourly)
     for t, hour in enumerate(rows):
-        ideal = ideal_margins(world, holdings, three, hour)
+        in_force = words[history.in_force(three, hour, COUNT, 250)]
+        ideal = ideal_margins(world, holdings, in_force, hour)
         exact = ideal.predictive
         assert (measured.shortfall[t] >= exact.shortfall * (1 - 1e-9)).all()
         np.testing.assert_allclose(
