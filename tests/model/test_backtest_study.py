@@ -11,7 +11,6 @@ import yaml
 from click.testing import CliRunner
 from model.test_backtest import synthetic
 
-from reference_model import vectors
 from reference_model.backtest import books, generations, history
 from scripts import backtest
 from scripts.backtesting import data, figures, report, study
@@ -173,4 +172,9 @@ def test_terms_are_those_that_are_deployed():
     assert sorted((round(x, 6), y, w) for x, y, w in listed) == sorted(
         (round(x, 6), y, w) for x, y, w in mine
     )
-    assert len(vectors.NODES) == 11
+    chosen, section = generations.Predictive(), deployed["predictive"]
+    assert chosen.tail_share == section["tailShare"]
+    assert chosen.floor_weight == section["floorWeight"]
+    assert chosen.parametric_weight == section["parametricWeight"]
+    assert chosen.correlation_width == section["correlationWidth"]
+    assert chosen.single_asset_floor == section["singleAssetFloor"]
