@@ -16,7 +16,9 @@ from reference_model.cases import (
 )
 from reference_model.exact import risk_model
 from reference_model.exact.errors import ModelError
+from reference_model.ideal import tolerance
 from reference_model.types import (
+    Breakdown,
     Collateral,
     CollateralParameters,
     GlobalParameters,
@@ -138,6 +140,42 @@ class Portfolios:
     def describe(self, outcome: Outcome) -> str:
         """Values or error."""
         return chain.describe(*outcome, self.output)
+
+
+class RevaluedPortfolios(Portfolios):
+    """Breakdowns in float64, predictive margin by full revaluation; an outcome is what is off."""
+
+    def __init__(
+        self,
+        harness: ContractInstance,
+        predictions: ContractInstance,
+        predictive: ContractInstance,
+        weight: float,
+    ) -> None:
+        super().__init__(harness, predictions, predictive, weight, full=True)
+        self.name = "portfolio.revalued"
+
+    def ask(self, cases: list[PortfolioCase]) -> list[Outcome]:
+        """Which numbers of the contracts are beyond what they may be off by."""
+        answers = enumerate(super().ask(cases))
+        answered = [(i, decode(self.output, data)[0]) for i, (ok, data) in answers if ok]
+        found = tolerance.compare(
+            cases[0].market,
+            [cases[i].portfolio for i, _ in answered],
+            [rebuild(Breakdown, breakdown) for _, breakdown in answered],
+        )
+        off = [""] * len(cases)
+        for each in found:
+            off[answered[each.account][0]] += f"{each}\n"
+        return [(True, text.encode()) for text in off]
+
+    def expect(self, cases: list[PortfolioCase]) -> list[Outcome]:
+        """None; what the contracts refuse is compared with the exact model alone."""
+        return [(True, b"")] * len(cases)
+
+    def describe(self, outcome: Outcome) -> str:
+        """List the numbers that are off."""
+        return outcome[1].decode() or "every number within its bound"
 
 
 def _of_one_underlying(portfolio: Portfolio, market: Market) -> Portfolio:

@@ -9,7 +9,7 @@ from reference_model.types import PredictiveParameters
 from scripts.fuzzing.campaign import Subject
 from scripts.fuzzing.formulas import LEDGER, MATHEMATICS, FormulaSubject
 from scripts.fuzzing.market_data import HUB, PARAMETERS
-from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios
+from scripts.fuzzing.portfolios import DeployedPortfolios, Portfolios, RevaluedPortfolios
 from scripts.fuzzing.predictions import Predictions
 
 FORMULA_WEIGHT = 0.85
@@ -44,8 +44,9 @@ def deploy(account: AccountAPI, deployment: Any = None) -> list[Subject]:
         *(FormulaSubject(ledger, formula, share) for formula in LEDGER),
         *(FormulaSubject(hub, formula, share) for formula in HUB),
         *(FormulaSubject(parameters, formula, share) for formula in PARAMETERS),
-        Portfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.6, full=False),
+        Portfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.5, full=False),
         Portfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.2, full=True),
+        RevaluedPortfolios(portfolios, predictions, predictive, PORTFOLIO_WEIGHT * 0.1),
         Predictions(predictions, predictive, PORTFOLIO_WEIGHT * 0.2),
     ]
     if deployment is not None:

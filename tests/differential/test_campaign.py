@@ -8,9 +8,10 @@ import pytest
 
 from reference_model.exact import charges, parametric, profile, risk_model, scenarios, shortfall
 from reference_model.exact import fixed_point as fp
+from reference_model.ideal import predictive as ideal_predictive
 from scripts.fuzzing import campaign, formulas, market_data, subjects
 from scripts.fuzzing.formulas import FormulaSubject
-from scripts.fuzzing.portfolios import Portfolios
+from scripts.fuzzing.portfolios import Portfolios, RevaluedPortfolios
 from scripts.fuzzing.predictions import Predictions
 
 MARKET_DATA = market_data.HUB + market_data.PARAMETERS
@@ -241,6 +242,16 @@ def test_a_wrong_twin_of_predictive_margin_is_caught(predictions, monkeypatch, t
     monkeypatch.setattr(module, name, wrong)
     monkeypatch.setattr(predictions, "smaller", lambda case: iter(()))
     assert disagreements(predictions, tmp_path, 128)
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_a_wrong_revaluation_is_caught(everything, monkeypatch, tmp_path, share):
+    """The chain is to be above a full revaluation, and not by more than its bound."""
+    subject = next(s for s in everything if isinstance(s, RevaluedPortfolios))
+    right = ideal_predictive.mean_of_worst
+    monkeypatch.setattr(ideal_predictive, "mean_of_worst", lambda *args: share * right(*args))
+    found = disagreements(subject, tmp_path, 32)
+    assert found and all("predictive." in text for text in found)
 
 
 def test_a_disagreement_is_kept_small_and_can_be_replayed(portfolios, monkeypatch, tmp_path):
