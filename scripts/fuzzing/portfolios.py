@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import ape
 from ape.contracts import ContractInstance
-from eth_abi import encode
+from eth_abi import decode, encode
 
 from reference_model.cases import (
     random_case,
