@@ -104,7 +104,7 @@ def unpublished(count):
     """Vectors of nothing at all, with the default parameters, for so many underlyings."""
     nothing, ones = np.zeros((0, count)), np.ones(count)
     uncovered, identity = np.zeros(count, bool), np.eye(count)
-    rules = 0.025, 86_400.0, 0.5, 1.0, 0.3, 0.5
+    rules = 0.025, 86_400.0, 0.6, 0.8, 0.3, 0.5
     moves = nothing, nothing, 0, 0, 1.0
     return Vectors(*rules, *moves, uncovered, uncovered, ones, ones, identity)
 
