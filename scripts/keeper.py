@@ -563,7 +563,7 @@ def publish_vectors(
         click.echo("\n".join(publishing.summary(symbols, found, made, len(stored.words))))
         if stored.ramp_seconds:
             raise DeploymentError(
-                f"the last publication comes into force in {stored.ramp_seconds:,} s of active "
+                f"the ramp of the last publication ends in {stored.ramp_seconds:,} s of active "
                 "time: publish again then"
             )
         return [publisher.publish(hand, found.words[-made.entering :], made.leaving, len(symbols))]

@@ -1,6 +1,6 @@
 """Show what an account must hold and why: `ape run margin --account N`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -8,12 +8,15 @@ from typing import Any
 
 import ape
 import click
+import numpy as np
 from ape.cli import ConnectedProviderCommand, network_option
 from ape.exceptions import ApeException
 
-from reference_model.types import Health, MarginMode
+from reference_model import vectors
+from reference_model.types import Health, MarginMode, Publication
 from scripts._accounts import format_account, parse_account
 from scripts._deployment import Deployment, Manifest, manifest_path
+from scripts.keeping.prediction import settled_dates
 
 WAD = 10**18
 PPM = 10**6
@@ -25,6 +28,19 @@ USES = {
     "margin": "funding and losses paid out of collateral",
     "liquidation": "the clock of a liquidation",
 }
+
+GENERATIONS = ("isolated", "portfolio", "predictive")
+PREDICTIVE = {
+    "expected shortfall": "shortfall",
+    "risk of the tails": "tailRisk",
+    "parametric": "parametric",
+    "deviation, initial only": "deviationCharge",
+    "open interest, initial only": "openInterestCharge",
+}
+UNSPOKEN = (
+    "predictive margin does not apply, and an account in that mode is held to portfolio margin: "
+    "it is\nexposed to nothing, or has more than 32 positions"
+)
 
 CHARGES = {
     "basis": ("basisCharge", None),
@@ -127,23 +143,39 @@ def _totals(breakdown: Any, mode: MarginMode) -> str:
 
 
 def _generations(b: Any) -> str:
-    """Compare generations 1 and 2 of the same account."""
-    a = b.assessment
+    """Compare the three generations of the same account."""
+    a, p = b.assessment, b.predictive
+
+    def predictive(value: int) -> str:
+        return usd(value) if p.applies else "-"
+
+    def row(label: str, isolated: int, netted: int, of_predictive: int) -> str:
+        return _row(label, usd(isolated), usd(netted), predictive(of_predictive))
+
     netted_maintenance = min(b.netMaintenanceMargin, b.isolatedMaintenanceMargin)
     netted_initial = min(b.netInitialMargin, b.isolatedInitialMargin)
-    rows = [
-        ("scan risk", b.scanRisk, b.isolatedScanRisk),
-        ("de-peg", b.depegCharge, b.depegCharge),
-        ("maintenance margin", netted_maintenance, b.isolatedMaintenanceMargin),
-        ("initial margin", netted_initial, b.isolatedInitialMargin),
+    isolated = b.isolatedInitialMargin
+    lines = [
+        _row("USD", *GENERATIONS),
+        _row("scan risk", usd(b.isolatedScanRisk), usd(b.scanRisk)),
+        *(_row(label, "", "", predictive(p[field])) for label, field in PREDICTIVE.items()),
+        row("de-peg", b.depegCharge, b.depegCharge, b.depegCharge),
+        row(
+            "maintenance margin",
+            b.isolatedMaintenanceMargin,
+            netted_maintenance,
+            p.maintenanceMargin,
+        ),
+        row("initial margin", isolated, netted_initial, p.initialMargin),
+        _row(
+            "saving",
+            "",
+            saving(netted_initial, isolated),
+            saving(p.initialMargin, isolated) if p.applies else "-",
+        ),
+        _row("to spare before initial margin", usd(a.initialEquity - a.initialMargin)),
     ]
-    lines = [_row("USD", "portfolio", "isolated", "saving")]
-    lines += [
-        _row(label, usd(netted), usd(isolated), saving(netted, isolated))
-        for label, netted, isolated in rows
-    ]
-    lines += [_row("to spare before initial margin", usd(a.initialEquity - a.initialMargin))]
-    return "\n".join(lines)
+    return "\n".join(lines if p.applies else [*lines, UNSPOKEN])
 
 
 def _underlyings(parts: Any, scenarios: Any, symbols: dict[int, str]) -> str:
@@ -184,6 +216,48 @@ def _positions(positions: Any, symbols: dict[int, str]) -> str:
     return "\n".join(lines)
 
 
+def best_hint(losses: Sequence[int], slack: int, tail_share: float) -> int:
+    """Return the hint at which `shortfallAt` is the expected shortfall, WAD.
+
+    Parameters
+    ----------
+    losses
+        Of every date, as the predictive model gives them: with slack where above zero.
+    slack
+        Of all exposures, USD.
+    tail_share
+        Share of the dates.
+    """
+    bare = np.array([max(0, loss - slack) for loss in losses], object)
+    return int(vectors.best_hint(bare, tail_share))
+
+
+def certificate(deployment: Deployment, account: int) -> str:
+    """Return the best hint of an account, found here, and what the chain makes of it."""
+    lens, model = deployment.margin_lens, deployment.predictive_model
+    exposures = deployment.risk_model.exposures(deployment.margin_engine.portfolio(account))
+    if not exposures:
+        return UNSPOKEN
+    dates, _ = settled_dates(Publication(*model.publication()))
+    losses = model.losses(exposures)[dates]
+    if not losses:
+        return "no vectors are published: `ape run keeper publish-vectors`"
+    slack = sum(each.slack for each in exposures)
+    hint = best_hint(losses, slack, model.parameters().tailShare / WAD)
+    # What no list covers counts its own worst scenario on every date.
+    amount = hint + slack + sum(each.scenarioLoss for each in exposures if not each.pnl)
+    count, limit = lens.exceedances(account, amount)
+    verdict = "certified" if count <= limit else "not certified"
+    return "\n".join(
+        [
+            _row("best hint", usd(hint), f"  {hint}"),
+            _row("expected shortfall at it", usd(lens.shortfallAt(account, hint))),
+            _row("value at risk", usd(amount), f"  {verdict}:"),
+            f"  {count} of {len(losses)} dates lose more, {limit} may",
+        ]
+    )
+
+
 @click.command(cls=ConnectedProviderCommand)
 @network_option()
 @click.option(
@@ -199,8 +273,11 @@ def _positions(positions: Any, symbols: dict[int, str]) -> str:
     show_default="out/deployments/<network>.json",
     help="Manifest of the deployment.",
 )
-def cli(text: str, path: Path | None) -> None:
-    """Show an account's requirement with all its parts."""
+@click.option(
+    "--hint", "with_hint", is_flag=True, help="Find the best hint and certify a value at risk."
+)
+def cli(text: str, path: Path | None, with_hint: bool) -> None:
+    """Show an account's requirement in all three generations, with all its parts."""
     manifest = Manifest.read(path or manifest_path())
     deployment = Deployment.of(manifest)
     account = parse_account(text, manifest.accounts)
@@ -210,6 +287,7 @@ def cli(text: str, path: Path | None) -> None:
         positions = deployment.margin_lens.positions(account)
         mode = MarginMode(deployment.margin_engine.portfolio(account).marginMode)
         scenarios = deployment.parameters.scenarios()
+        hint = certificate(deployment, account) if with_hint else None
     except ApeException as error:
         raise click.ClickException(
             f"the chain cannot assess {format_account(account)}: {error}. Has every price been "
@@ -218,4 +296,6 @@ def cli(text: str, path: Path | None) -> None:
     symbols = {number: symbol for symbol, number in manifest.underlyings.items()}
     click.echo(f"account {format_account(account)}\n")
     click.echo(render(breakdown, positions, mode, scenarios, symbols))
+    if hint:
+        click.echo("\n" + hint)
     click.echo("\n" + age_of_prices(validity, ape.chain.blocks.head.timestamp))

@@ -3,7 +3,7 @@
 import click
 
 from reference_model.types import Health
-from scripts.demonstration.report import MARKET_MAKER, NAMES, FuzzRow, netted, saving, usd
+from scripts.demonstration.report import MARKET_MAKER, NAMES, FuzzRow, generations, usd
 from scripts.demonstration.story import Step, Story, WhatIf
 
 NAME, COLUMN = 16, 14
@@ -18,14 +18,16 @@ def chapter(title: str) -> None:
 
 
 def books(story: Story) -> None:
-    """Print every book's requirement in both generations."""
-    header = ("isolated", "portfolio", "saving", "equity", "if isolated")
+    """Print every book's requirement in all three generations."""
+    header = ("isolated", "portfolio", "saving", "predictive", "saving", "equity", "if isolated")
     click.echo(f"{'initial margin, USD':<{NAME + 4}}" + "".join(f"{h:>{COLUMN}}" for h in header))
     names = [*(book.name for book in story.books), MARKET_MAKER]
     rows = zip(names, story.opening.breakdowns, story.if_isolated, strict=True)
     for name, b, alone in rows:
-        cells = (usd(b.isolated_initial_margin), usd(netted(b)), f"{saving(b):.0%}")
-        cells += (usd(b.assessment.initial_equity), NAMES[alone])
+        of = generations(b)
+        cells = [usd(of["isolated"])]
+        cells += [text for margin, saved in of["later"] for text in (usd(margin), f"{saved:.0%}")]
+        cells += [usd(b.assessment.initial_equity), NAMES[alone]]
         click.echo(f"{name:<{NAME + 4}}" + "".join(f"{cell:>{COLUMN}}" for cell in cells))
 
 

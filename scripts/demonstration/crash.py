@@ -20,8 +20,8 @@ LAST = datetime(2026, 2, 7, 8, tzinfo=UTC)
 RATES = {"WETH": 1.0, "WBTC": 1.0, "wstETH": 1.2, "USDT": 1.0, "SOL": 1.0}
 # Those with options.
 UNDERLYINGS = ("BTC", "ETH")
-# Time for what happens before the first price is pushed.
-PREPARATION_SECONDS = 600
+# Before the first price is pushed the vectors come into force, and some time passes besides.
+PREPARATION_SECONDS = DAY + 600
 
 
 def market_path(chain: ChainManager, hours: int) -> tuple[Path, int]:
@@ -37,7 +37,7 @@ def market_path(chain: ChainManager, hours: int) -> tuple[Path, int]:
     days = [s for s in crash_2026_02() if FIRST.timestamp() <= s.time <= LAST.timestamp()]
     path = [_with_tokens(_with_premiums(_kept(snapshot))) for snapshot in days[::hours]]
     moved = from_now(path, chain)
-    if moved[0].time < chain.pending_timestamp + PREPARATION_SECONDS:
+    while moved[0].time < chain.pending_timestamp + PREPARATION_SECONDS:
         moved = [postponed(snapshot, DAY) for snapshot in moved]
     return moved, moved[0].time - path[0].time
 

@@ -68,17 +68,27 @@ def _sum(breakdown: Breakdown, name: str) -> int:
 
 
 def requirements(ax: Axes, story: Story) -> None:
-    """Isolated against portfolio, one pair of bars for each book."""
+    """All three generations, a bar of each for each book."""
     rows = np.arange(len(story.books))
     breakdowns = story.opening.breakdowns[: len(story.books)]
     isolated = np.array([b.isolated_initial_margin for b in breakdowns], float) / THOUSAND
     netted = np.array([b.assessment.initial_margin for b in breakdowns], float) / THOUSAND
-    ax.barh(rows - 0.19, isolated, 0.36, color=ISOLATED, label="isolated (generation 1)")
-    ax.barh(rows + 0.19, netted, 0.36, color=PORTFOLIO, label="portfolio (generation 2)")
-    for row, (before, after) in enumerate(zip(isolated, netted, strict=True)):
-        ax.text(before + 5, row - 0.19, f"{before:,.0f}", va="center", fontsize=10, color="#555555")
-        text = f"{after:,.0f}   saves {1 - after / before:.0%}"
-        ax.text(after + 5, row + 0.19, text, va="center", fontsize=10, color=PORTFOLIO)
+    predictive = np.array([b.predictive.initial_margin for b in breakdowns], float) / THOUSAND
+    for place, (label, margins, colour) in enumerate(
+        (
+            ("isolated (generation 1)", isolated, ISOLATED),
+            ("portfolio (generation 2)", netted, PORTFOLIO),
+            ("predictive (generation 3)", predictive, GREEN),
+        )
+    ):
+        at = rows + (place - 1) * 0.27
+        ax.barh(at, margins, 0.25, color=colour, label=label)
+        for y, margin, alone in zip(at, margins, isolated, strict=True):
+            saved = f"   saves {1 - margin / alone:.0%}".replace("-", "−") if place else ""
+            text_colour = colour if place else "#555555"
+            ax.text(
+                margin + 5, y, f"{margin:,.0f}{saved}", va="center", fontsize=9, color=text_colour
+            )
     ax.set_yticks(rows, [book.name for book in story.books])
     ax.tick_params(axis="y", length=0, labelsize=11)
     ax.invert_yaxis()

@@ -1,6 +1,6 @@
 """The report: one HTML page that stands alone, and one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,29 @@ def usd(value: int) -> str:
     return f"{value / WAD:,.0f}".replace("-", "−")
 
 
-def saving(breakdown: Breakdown) -> float:
-    """Return the share of the isolated initial margin that netting saves."""
+def saving(breakdown: Breakdown, of: Callable[[Breakdown], int]) -> float:
+    """Return the share of the isolated initial margin that another generation saves."""
     isolated = breakdown.isolated_initial_margin
-    return 1 - netted(breakdown) / isolated if isolated else 0.0
+    return 1 - of(breakdown) / isolated if isolated else 0.0
 
 
 def netted(breakdown: Breakdown) -> int:
     """Return the initial margin of the portfolio mode, whatever the account's mode."""
     return min(breakdown.net_initial_margin, breakdown.isolated_initial_margin)
+
+
+def predictive(breakdown: Breakdown) -> int:
+    """Return the initial margin of the predictive mode, whatever the account's mode."""
+    applies = breakdown.predictive.applies
+    return breakdown.predictive.initial_margin if applies else netted(breakdown)
+
+
+def generations(breakdown: Breakdown) -> dict[str, Any]:
+    """Return what the three generations ask of an account, and what the later two save."""
+    return {
+        "isolated": breakdown.isolated_initial_margin,
+        "later": [(of(breakdown), saving(breakdown, of)) for of in (netted, predictive)],
+    }
 
 
 def worst(story: Story, index: int) -> Health:
@@ -141,7 +155,7 @@ def write(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"usd": usd, "saving": saving, "netted": netted}
+    environment.filters |= {"usd": usd, "generations": generations}
     text = environment.get_template("report.html").render(
         story=story,
         day=day,

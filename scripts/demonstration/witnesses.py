@@ -1,6 +1,7 @@
 """Two witnesses of every state of every book: the exact model and the numpy model."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from oracle_mock.market import Snapshot, updates
 from reference_model.exact import risk_model
@@ -12,12 +13,15 @@ from reference_model.types import (
     GlobalParameters,
     Market,
     Portfolio,
+    Prediction,
     Scenario,
     Slice,
     Spot,
     UnderlyingParameters,
 )
 from scripts.demonstration.ledger import Ledger, call
+from scripts.keeping.chain import Chain
+from scripts.keeping.prediction import PredictionReader
 
 
 class Witnesses:
@@ -50,6 +54,12 @@ class Witnesses:
             if asset
         }
         self._slices: dict[tuple[int, int], Slice] = {}
+        self._reader = PredictionReader(Chain(), ledger.deployment)
+
+    @cached_property
+    def _prediction(self) -> Prediction:
+        """What predictive margin reads, once the vectors are in force; here nothing changes it."""
+        return self._reader.read()
 
     def observe(self, snapshot: Snapshot) -> Market:
         """Return the models' market after a snapshot was pushed; past expiries stay known."""
@@ -72,6 +82,7 @@ class Witnesses:
             tuple(spots),
             tuple(self._slices.values()),
             tuple(Collateral(row[0], self._collaterals[row[0]], *row[1:]) for row in rates),
+            prediction=self._prediction,
         )
 
     def examine(

@@ -8,8 +8,9 @@ import numpy as np
 from reference_model.ideal import book as layout
 from reference_model.ideal import instruments as packed
 from reference_model.ideal import margin, scenarios
+from reference_model.ideal import market as ideal
 from reference_model.ideal.instruments import Kind
-from reference_model.types import WAD
+from reference_model.types import WAD, MarginMode
 from scripts.keeping.chain import Chain, Head, Method, Refusal
 from scripts.keeping.market import MarketView
 
@@ -126,6 +127,18 @@ class Instruments:
         return risk._replace(value=risk.value - funding)
 
 
+class _Layout(NamedTuple):
+    """Accounts laid out for margining, and what for: underlyings, assets, number of instruments.
+
+    `predictive` are the rows of the accounts in that mode, `joint` these accounts alone.
+    """
+
+    made_for: tuple
+    book: layout.Book
+    predictive: np.ndarray
+    joint: layout.Book
+
+
 class Fleet:
     """All accounts; their layout is made anew only when one of them has changed."""
 
@@ -133,7 +146,7 @@ class Fleet:
         self.instruments = Instruments()
         self._held: dict[int, Held] = {}
         self._arrays: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._layout: tuple[tuple, layout.Book] | None = None
+        self._layout: _Layout | None = None
 
     def __len__(self) -> int:
         return len(self._held)
@@ -164,15 +177,28 @@ class Fleet:
             self._layout = None
 
     def margin(self, view: MarketView, risk: scenarios.InstrumentRisk) -> margin.Margin:
-        """Margin all accounts."""
+        """Margin all accounts; those in predictive mode alone over past dates, which costs more."""
         u, a = view.arrays.underlyings, view.arrays.assets
         made_for = tuple(u.underlying), tuple(a.asset), len(risk.value)
-        if self._layout is None or self._layout[0] != made_for:
-            self._layout = made_for, layout.arrange(view.arrays, risk, self._portfolios(view))
-        book = self._layout[1]
-        shape = len(self._held), len(view.open_interest)
-        held = book.portfolios._replace(open_interest=np.broadcast_to(view.open_interest, shape))
-        return margin.remargin(view.arrays, risk, book._replace(portfolios=held))
+        if self._layout is None or self._layout.made_for != made_for:
+            self._layout = self._arranged(made_for, view, risk)
+        scanned = view.arrays._replace(predictive=None)
+        result = _remargin(view, scanned, risk, self._layout.book)
+        rows = self._layout.predictive
+        if len(rows) and view.arrays.predictive:
+            found = _remargin(view, view.arrays, risk, self._layout.joint)
+            for name in ("maintenance_margin", "initial_margin", "health"):
+                getattr(result, name)[rows] = getattr(found, name)
+        return result
+
+    def _arranged(
+        self, made_for: tuple, view: MarketView, risk: scenarios.InstrumentRisk
+    ) -> _Layout:
+        portfolios = self._portfolios(view)
+        rows = np.flatnonzero(portfolios.margin_mode == MarginMode.PREDICTIVE)
+        both = portfolios, _alone(portfolios, rows)
+        whole, joint = (layout.arrange(view.arrays, risk, each) for each in both)
+        return _Layout(made_for, whole, rows, joint)
 
     def _portfolios(self, view: MarketView) -> layout.Portfolios:
         arrays = self._arrays.values()
@@ -189,6 +215,25 @@ class Fleet:
             balances([each.collateral for each in held], view.arrays.assets.asset),
             np.zeros((len(counts), len(view.open_interest))),
         )
+
+
+def _remargin(
+    view: MarketView, market: ideal.Market, risk: scenarios.InstrumentRisk, book: layout.Book
+) -> margin.Margin:
+    """Margin a book at the open interest of the market."""
+    shape = len(book.portfolios.cash), len(view.open_interest)
+    held = book.portfolios._replace(open_interest=np.broadcast_to(view.open_interest, shape))
+    return margin.remargin(market, risk, book._replace(portfolios=held))
+
+
+def _alone(portfolios: layout.Portfolios, rows: np.ndarray) -> layout.Portfolios:
+    """Some of the accounts, rows ascending; entries are in the order of accounts."""
+    chosen = np.isin(portfolios.account, rows)
+    return layout.Portfolios(
+        np.searchsorted(rows, portfolios.account[chosen]),
+        *(each[chosen] for each in portfolios[1:4]),
+        *(each[rows] for each in portfolios[4:]),
+    )
 
 
 def balances(collateral: Iterable[list], assets: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from reference_model.types import (
 )
 from scripts._deployment import Deployment
 from scripts.keeping.chain import Call, Chain, Head, NodeError, Refusal, methods
+from scripts.keeping.prediction import PredictionReader
 
 OPEN_INTEREST = "openInterest"
 
@@ -54,6 +55,7 @@ class MarketReader:
     def __post_init__(self) -> None:
         d = self.deployment
         self._parameters, self._prices = methods(d.parameters), methods(d.market_data)
+        self._prediction = PredictionReader(self.chain, d)
         self._engine = methods(d.margin_engine)
         outputs = next(
             abi.outputs[0].components
@@ -85,6 +87,7 @@ class MarketReader:
             tuple(spots.values()),
             tuple(slices),
             tuple(self._collaterals(head, spots)),
+            prediction=self._prediction.read(head.number),
         )
         open_interest, funding = (
             np.array([state[i] / WAD for state in states.values()]) for i in (1, 2)

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from reference_model import vectors
-from reference_model.types import WAD, UnderlyingParameters
+from reference_model.types import WAD, Publication, UnderlyingParameters
 from scripts._deployment import Deployment, DeploymentError
 from scripts.keeping.chain import Call, Chain, NodeError, Refusal, methods
 from scripts.keeping.files import FileError
 from scripts.keeping.hand import Hand
 from scripts.keeping.histories import Dates, Rules, moment
+from scripts.keeping.prediction import ramp_seconds, settled_dates
 
 MIN_DATES, MAX_DATES, MAX_STORED = 250, 1_000, 1_024
 # What must agree; a move that lies on an edge may be rounded differently after a change of files.
@@ -31,11 +32,11 @@ class Stored(NamedTuple):
     Attributes
     ----------
     words
-        In force once the last publication is, old first.
+        In force when the last ramp is over, old first.
     symbols
         Underlyings of the places covered.
     ramp_seconds
-        Active time until the last publication is in force.
+        Active time until then.
     """
 
     words: list[int]
@@ -167,7 +168,7 @@ class Publisher:
         """Underlyings that may have a place, and how moves are measured."""
         d = self.deployment
         estimator, parameters = methods(d.volatility_estimator), methods(d.parameters)
-        (numbers,), (_, decay, deviation) = self._all(
+        (numbers,), (_, decay, deviation, _) = self._all(
             estimator["basket"](), estimator["estimator"]()
         )
         symbol_of = {number: symbol for symbol, number in d.manifest.underlyings.items()}
@@ -184,9 +185,10 @@ class Publisher:
         views = self._views
         active_time = methods(self.deployment.parameters)["activeTime"]()
         (publication,), (now,) = self._all(views["publication"](), active_time)
-        count, _, leaving, _, places, _, end = publication
-        ((words,),) = self._all(views["vectors"](leaving, count - leaving))
-        return Stored(list(words), self.basket.symbols[:places], max(0, end - now))
+        last = Publication(*publication)
+        dates, places = settled_dates(last)
+        ((words,),) = self._all(views["vectors"](dates.start, dates.stop - dates.start))
+        return Stored(list(words), self.basket.symbols[:places], ramp_seconds(last, now))
 
     def require_places(self, symbols: Iterable[str]) -> list[str]:
         """Return symbols in the order of their places; they must be the first of the basket."""

@@ -168,6 +168,26 @@ def test_margin_shows_what_the_lens_computes(run, deployment, funded, path):
     assert cells(text, "  price, in scan ranges") == [f"{scenario.pricePpm / 10**6:+.3f}"]
 
 
+def test_margin_finds_the_best_hint_and_certifies_a_value_at_risk(
+    run, deployment, funded, path, chain
+):
+    chain.mine(timestamp=deployment.predictive_model.publication().end)
+    result = run("margin", "--account", f"{OWNER}:3", "--manifest", path, "--hint")
+    assert result.returncode == 0, result.stderr
+    shown, hint = cells(result.stdout, "best hint")
+    assert shown == usd(int(hint))
+    shortfall = deployment.margin_lens.breakdown(funded).predictive.shortfall
+    assert cells(result.stdout, "expected shortfall at it") == [usd(shortfall)]
+    lens = deployment.margin_lens
+    assert abs(lens.shortfallAt(funded, int(hint)) - shortfall) <= 10
+    for other in (0, int(hint) // 2, 2 * int(hint)):
+        assert lens.shortfallAt(funded, other) > shortfall
+    assert cells(result.stdout, "value at risk")[1] == "certified:"
+    assert "12 of 500 dates lose more, 12 may" in result.stdout
+    count, limit = lens.exceedances(funded, int(hint) // 2)
+    assert count > limit, "half of it is no value at risk"
+
+
 def test_margin_takes_a_name_from_the_manifest(run, funded, path, tmp_path):
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["accounts"]["hedger"] = funded
@@ -225,16 +245,30 @@ def test_saving_is_shown_per_underlying_and_in_total():
     breakdown |= {"netInitialMargin": 25 * WAD, "isolatedInitialMargin": 100 * WAD}
     breakdown["assessment"] = SimpleNamespace(**assessment, initialEquity=WAD)
     breakdown["underlyings"] = [Struct(part)]
+    predictive = {"shortfall": 40, "tailRisk": 60, "parametric": 20, "deviationCharge": 3}
+    predictive |= {"openInterestCharge": 2, "maintenanceMargin": 48, "initialMargin": 65}
+    predictive = {name: usd * WAD for name, usd in predictive.items()}
+    breakdown["predictive"] = Struct(predictive, applies=True)
     scenarios = [Struct(pricePpm=0, volPpm=0, weightPpm=0)]
     scenarios += [Struct(pricePpm=2 * 10**6, volPpm=-(10**6), weightPpm=500_000)]
     text = render(Struct(breakdown), [], MarginMode.ISOLATED, scenarios, {1: "BTC"})
     assert cells(text, "health") == ["LIQUIDATABLE"]
     assert cells(text, "margin mode") == ["ISOLATED"]
-    assert cells(text, "scan risk") == ["25.00", "100.00", "75.0%"]
-    compared = [line.split() for line in text.splitlines() if line.startswith("maintenance")]
-    assert ["maintenance", "margin", "80.00", "80.00", "0.0%"] in compared
+    assert cells(text, "scan risk") == ["100.00", "25.00"]
+    compared = [line.split() for line in text.splitlines() if "margin  " in line]
+    assert ["maintenance", "margin", "80.00", "80.00", "48.00"] in compared
+    assert ["initial", "margin", "100.00", "25.00", "65.00"] in compared
+    assert cells(text, "expected shortfall") == ["40.00"]
+    assert cells(text, "risk of the tails") == ["60.00"]
+    assert cells(text, "parametric") == ["20.00"]
     assert cells(text, "to spare before initial margin") == ["-24.00"]
-    assert cells(text, "saving") == ["75.0%"]
+    savings = [line.split() for line in text.splitlines() if line.startswith("saving")]
+    assert savings == [["saving", "75.0%", "35.0%"], ["saving", "75.0%"]]
+    assert "does not apply" not in text
+    breakdown["predictive"] = Struct(dict.fromkeys(predictive, 0), applies=False)
+    text = render(Struct(breakdown), [], MarginMode.ISOLATED, scenarios, {1: "BTC"})
+    assert cells(text, "expected shortfall") == ["-"]
+    assert "predictive margin does not apply" in text
     assert cells(text, "  price, in scan ranges") == ["+2.000"]
     assert cells(text, "  volatility, in vol ranges") == ["-1.000"]
     assert cells(text, "  weight") == ["0.500"]

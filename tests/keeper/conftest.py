@@ -4,10 +4,12 @@ import csv
 from decimal import Decimal
 from itertools import count
 
+import click
 import pytest
 
 from oracle_mock.market import pack_svi
 from oracle_mock.surface import Svi
+from scripts import keeper
 from scripts._configuration import load_configuration
 from scripts._deployment import deploy
 from scripts._orders import OrderDesk, account_of
@@ -114,7 +116,8 @@ def deployment(accounts, manifest_file):
 
 @pytest.fixture(scope="module")
 def world(deployment, accounts, chain, folder):
-    """Prices posted, the maker rich, one trader ten ETH long with 6,000 USD."""
+    """Vectors in force, prices posted, the maker rich, one trader ten ETH long with 6,000 USD."""
+    chain.mine(timestamp=deployment.predictive_model.publication().end)
     world = World(deployment, accounts, chain, folder)
     world.post()
     world.post_rates()
@@ -129,3 +132,25 @@ def world(deployment, accounts, chain, folder):
 @pytest.fixture
 def poster(world):
     return Poster(Chain(), world.deployment, world.deployer, [])
+
+
+@pytest.fixture
+def call(world, manifest_file, folder, capsys):
+    """Run a command in this process, on the tests' chain, with the defaults of its options."""
+
+    def run(name, **given):
+        command = keeper.cli.commands[name]
+        none = click.Context(command)
+        values = {
+            p.name: () if getattr(p, "multiple", False) else p.get_default(none)
+            for p in command.params
+        }
+        values |= {"manifest_file": manifest_file, "log_format": "json"}
+        if "checkpoint_file" in values:
+            values["checkpoint_file"] = folder / "commands.sqlite"
+        unknown = {"network", "provider_settings", "help"}
+        capsys.readouterr()
+        command.callback(**{k: v for k, v in (values | given).items() if k not in unknown})
+        return capsys.readouterr()
+
+    return run

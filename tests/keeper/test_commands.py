@@ -18,28 +18,6 @@ APE = Path(sys.executable).with_name("ape")
 WAD = 10**18
 
 
-@pytest.fixture
-def call(world, manifest_file, folder, capsys):
-    """Run a command in this process, on the tests' chain, with the defaults of its options."""
-
-    def run(name, **given):
-        command = keeper.cli.commands[name]
-        none = click.Context(command)
-        values = {
-            p.name: () if getattr(p, "multiple", False) else p.get_default(none)
-            for p in command.params
-        }
-        values |= {"manifest_file": manifest_file, "log_format": "json"}
-        if "checkpoint_file" in values:
-            values["checkpoint_file"] = folder / "commands.sqlite"
-        unknown = {"network", "provider_settings", "help"}
-        capsys.readouterr()
-        command.callback(**{k: v for k, v in (values | given).items() if k not in unknown})
-        return capsys.readouterr()
-
-    return run
-
-
 def lines(output):
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 

@@ -13,11 +13,14 @@ import pytest
 
 from oracle_mock import extract
 from reference_model import vectors
+from reference_model.exact import predictive_model
+from reference_model.types import Publication
 from scripts import _vectors
 from scripts._configuration import load_configuration
 from scripts.keeping import publishing
 from scripts.keeping.files import FileError
 from scripts.keeping.histories import Rules, dates, read_history
+from scripts.keeping.prediction import ramp_seconds, settled_dates
 from scripts.keeping.publishing import Plan, Stored, plan
 
 DAY, HOUR = 86_400, 3_600
@@ -299,3 +302,27 @@ def test_file_of_vectors_that_is_wrong_is_refused(tmp_path, change, message):
     path.write_text(json.dumps(content))
     with pytest.raises(click.ClickException, match=message):
         _vectors.read_vectors(path)
+
+
+# The list that a ramp leads to
+
+
+@pytest.mark.parametrize(
+    ("cancelled_at", "active", "dates", "left"),
+    [
+        (0, 1_300, (10, 304, 3), 700),
+        (0, 2_500, (10, 304, 3), 0),
+        (1_300, 1_300, (0, 300, 2), 300),
+        (1_300, 1_400, (0, 300, 2), 200),
+        (1_300, 1_700, (0, 300, 2), 0),
+    ],
+)
+def test_publication_that_is_taken_back_leads_to_the_dates_before(
+    cancelled_at, active, dates, left
+):
+    last = Publication(304, 300, 10, 2, 3, 1_000, 2_000, cancelled_at)
+    found, places = settled_dates(last)
+    assert (found.start, found.stop, places) == dates
+    assert ramp_seconds(last, active) == left
+    progress = predictive_model.progress_of(last, active)
+    assert left == pytest.approx((progress if cancelled_at else 10**18 - progress) / 10**15)

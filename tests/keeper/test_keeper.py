@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from reference_model.types import MarginMode
 from scripts._orders import account_of
 from scripts.keeping.chain import Chain, NodeError
 from scripts.keeping.checkpoint import Checkpoint
@@ -66,6 +67,13 @@ def actions(keeper, action, outcome):
     return metric(keeper, "keeper_actions_total", action=action, outcome=outcome)
 
 
+def predictive(world, sub_id):
+    """An account of the trader in predictive mode, with 6,000 USD."""
+    account = world.deposit(account_of(world.trader, sub_id), 6_000)
+    world.engine.setMarginMode(account, MarginMode.PREDICTIVE, sender=world.trader)
+    return account
+
+
 # Margin
 
 
@@ -91,7 +99,46 @@ def test_model_margins_every_account_as_the_chain_does(world, hire):
     assert np.any(result.maintenance_margin > 1_000)
 
 
+def test_model_margins_accounts_in_predictive_mode_as_the_chain_does(world, hire):
+    cautious, daring = predictive(world, 1), predictive(world, 2)
+    world.deposit(cautious, 1, "WETH")
+    world.trade(cautious, -0.1, 60_500, world.perpetual("BTC"))
+    world.trade(daring, 5, 2_000, world.perpetual())
+    world.post(ETH=1_900, BTC=61_000)
+    keeper = hire(executes=False)
+    _, view = keeper._follow()
+    result = keeper.fleet.margin(view, keeper.fleet.instruments.price(view))
+    for account in (cautious, daring):
+        row, seen = keeper.fleet.accounts.index(account), world.assess(account)
+        for value, own in (
+            (result.maintenance_margin, seen.maintenanceMargin),
+            (result.initial_margin, seen.initialMargin),
+        ):
+            # Perpetuals and coins are linear, so nothing is charged for interpolation.
+            assert value[row] == pytest.approx(own / WAD, rel=1e-9)
+        assert result.maintenance_margin[row] != result.net_maintenance_margin[row]
+
+
 # Liquidation
+
+
+def test_account_in_predictive_mode_is_found_by_its_own_losses(world, hire):
+    """Its twin in portfolio mode is sold at a price at which it is still healthy, and later too."""
+    twin, keeper = predictive(world, 1), hire()
+    world.trade(twin, 10, 2_000, world.perpetual())
+    assert world.assess(twin).maintenanceMargin < world.assess(world.long).maintenanceMargin
+    world.post(ETH=FALL)
+    assert keeper.once().candidates == [world.long]
+    world.post(ETH=1_535)
+    assert twin in keeper.once().candidates
+    assert status(world, twin) == IN_AUCTION
+    pass_time(world, 400)
+    keeper.once()
+    pass_time(world, 60)
+    keeper.once()
+    sold = world.assess(twin)
+    assert status(world, twin) < IN_AUCTION
+    assert sold.initialEquity >= sold.initialMargin
 
 
 def test_account_that_falls_below_maintenance_is_started_waited_for_and_bought(world, hire):

@@ -6,12 +6,14 @@ from keeper.holdings import (
     BTC_PERPETUAL,
     ETH_PERPETUAL,
     MARK,
+    PREDICTIVE_MARKET,
     SOLD,
     TERMS,
     VIEW,
     long_eth,
 )
 
+from reference_model.ideal import margin
 from reference_model.ideal.instruments import Kind
 from scripts.keeping.deleveraging import counterparties
 from scripts.keeping.fleet import Fleet, Held, Instruments
@@ -155,6 +157,44 @@ def test_fleet_margins_as_the_model_does_and_follows_changes():
     fleet.keep_only({9})
     alone = fleet.margin(VIEW, risk)
     assert fleet.accounts == [9] and alone.equity[0] == pytest.approx(first.equity[1])
+
+
+def test_accounts_in_predictive_mode_are_held_to_their_own_losses_and_no_others():
+    view, fleet = VIEW._replace(arrays=PREDICTIVE_MARKET), Fleet()
+    held = [
+        long_eth(float(units), 3_000.0)._replace(margin_mode=mode)
+        for units, mode in ((10, 2), (-4, 0), (7, 1), (-2, 2), (5, 0))
+    ]
+    for account, each in enumerate(held):
+        fleet.put(account, each)
+    risk = fleet.instruments.price(view)
+    found = fleet.margin(view, risk)
+    everyone = margin.margin(view.arrays, risk, fleet._portfolios(view))
+    for name in ("maintenance_margin", "initial_margin", "health", "equity"):
+        assert getattr(found, name) == pytest.approx(getattr(everyone, name)), name
+    own = np.array([each.margin_mode == 2 for each in held])
+    scanned = np.minimum(found.net_maintenance_margin, found.isolated_maintenance_margin)
+    assert (np.abs(found.maintenance_margin - scanned)[own] > 1).all()
+    fleet.put(0, held[0]._replace(margin_mode=0))
+    assert fleet.margin(view, risk).maintenance_margin[0] == pytest.approx(scanned[0])
+    fleet.put(1, held[1]._replace(margin_mode=2))
+    assert fleet.margin(view, risk).maintenance_margin[1] != pytest.approx(scanned[1])
+
+
+def test_bidder_in_predictive_mode_is_priced_by_its_own_losses():
+    """What hedges it takes the tails away too, and is worth a bid at a discount that is small."""
+    view = VIEW._replace(arrays=PREDICTIVE_MARKET)
+    sold, hedged = (each._replace(margin_mode=2) for each in (SOLD, long_eth(-10.0, 1e5)))
+    instruments = Instruments()
+    instruments.rows([ETH_PERPETUAL])
+    risk = instruments.price(view)
+    auction = auction_of(SOLD, 0.02)
+    found = best_offer(view, risk, instruments, hedged, sold, auction, TERMS, 1.0).offer
+    assert found.fraction == 1 and found.added_margin < 0
+    in_scenarios = best_offer(
+        *(view, risk, instruments, hedged._replace(margin_mode=0), sold, auction, TERMS, 1.0)
+    ).offer
+    assert found.added_margin != pytest.approx(in_scenarios.added_margin)
 
 
 def test_largest_opposite_positions_are_closed_against():

@@ -11,7 +11,8 @@ HEADINGS = ("healthy", "call", "below MM", "for sale", "recovering", "insolvent"
 def header(day: Day) -> None:
     """Explain the lines that follow."""
     click.echo(
-        f"{len(day.kinds)} accounts, seed {day.seed}; two keepers of `ape run keeper`. Accounts by "
+        f"{len(day.kinds)} accounts, {len(day.predictive)} of them in predictive mode, seed "
+        f"{day.seed}; two keepers of `ape run keeper`. Accounts by "
         "status, slices sold so far (million USD), paid so far (thousand USD).\n"
     )
     names = "".join(f"{name:>{COLUMN}}" for name in (*HEADINGS, "slices", "sold", "owners", "fund"))
@@ -42,6 +43,10 @@ def outcome(day: Day) -> None:
         f"\n{sums.auctions} auctions of {len(day.touched)} accounts, {sums.slices} slices, "
         f"{sums.volume / 1e6:,.1f} million USD sold; selling whole accounts would have sold "
         f"{naive.volume[-1] / 1e6:,.1f} million of {naive.closed.sum()}"
+    )
+    click.echo(
+        f"of the accounts sold {len(day.touched & day.predictive)} were in predictive mode, of "
+        f"{len(day.predictive)} that had chosen it"
     )
     for check in day.checks:
         colour, mark = ("green", "ok") if check.holds else ("red", "FAILED")

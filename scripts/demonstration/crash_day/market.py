@@ -43,7 +43,7 @@ def market_path(chain: ChainManager) -> tuple[Path, int]:
     times = range(int(FIRST.timestamp()), int(LAST.timestamp()) + 1, STEP_SECONDS)
     path = [_with_coins(snapshot) for snapshot in crash_2025_10(times)]
     moved = from_now(path, chain)
-    if moved[0].time < chain.pending_timestamp + PREPARATION_SECONDS:
+    while moved[0].time < chain.pending_timestamp + PREPARATION_SECONDS:
         moved = [postponed(snapshot, DAY) for snapshot in moved]
     return moved, moved[0].time - path[0].time
 

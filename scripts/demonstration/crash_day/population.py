@@ -12,6 +12,7 @@ from reference_model.ideal import instruments as packed
 from reference_model.ideal import margin, scenarios
 from reference_model.ideal.book import Portfolios
 from reference_model.ideal.market import Market
+from reference_model.types import MarginMode
 
 E8 = 10**8
 WAD = 10**18
@@ -23,6 +24,8 @@ CAUTION = 2
 HALF_SPREAD = 2e-4
 # Set aside for fees and the spread, a share of what is traded.
 COSTS = 8e-4
+# Of all accounts, in predictive mode; who they are is drawn apart, so that all else stays as it is.
+PREDICTIVE_SHARE, PREDICTIVE_STREAM = 0.2, 3
 
 
 class Product(NamedTuple):
@@ -134,12 +137,15 @@ class Holder:
         Collateral by asset, whole tokens.
     cash
         To pay in before it trades, USD; negative is borrowed afterwards.
+    mode
+        The generation of margin it chooses.
     """
 
     kind: str
     sizes: dict[int, int] = field(default_factory=dict)
     coins: dict[int, float] = field(default_factory=dict)
     cash: float = 0.0
+    mode: MarginMode = MarginMode.PORTFOLIO
 
 
 def draw(count: int, seed: int, listings: dict[str, Listing], market: Market) -> list[Holder]:
@@ -176,6 +182,9 @@ def draw(count: int, seed: int, listings: dict[str, Listing], market: Market) ->
         holders.append(holder)
         least, greatest = kind.fullness
         fullness.append(least + (greatest - least) * rng.random() ** CAUTION)
+    chooses = np.random.default_rng((seed, PREDICTIVE_STREAM)).random(count) < PREDICTIVE_SHARE
+    for place in np.flatnonzero(chooses).tolist():
+        holders[place].mode = MarginMode.PREDICTIVE
     return _funded(holders, np.array(fullness), market)
 
 
@@ -205,7 +214,7 @@ def opened(holders: list[Holder], market: Market) -> tuple[packed.Instruments, P
         size,
         -size * price * ~is_option,
         np.array([holder.cash for holder in holders]) - paid,
-        np.zeros(len(holders), np.int64),
+        np.array([holder.mode for holder in holders], np.int64),
         np.array(coins),
         np.zeros((len(holders), len(market.underlyings.index))),
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reference_model.types import MarginMode
 from scripts.demonstration.crash_day.alternatives import CloseOut
 from scripts.demonstration.crash_day.audit import Check
 
@@ -102,7 +103,7 @@ class Day:
 
     Attributes
     ----------
-    kinds
+    kinds, modes
         Of every account.
     touched
         Rows of the accounts that were put up for sale.
@@ -126,6 +127,7 @@ class Day:
 
     seed: int
     kinds: list[str]
+    modes: list[MarginMode]
     moments: list[Moment] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     naive: CloseOut | None = None
@@ -143,6 +145,11 @@ class Day:
         """Return how far a price fell below its first, %."""
         prices = [moment.prices[name] for moment in self.moments]
         return 100 * (1 - min(prices) / prices[0])
+
+    @property
+    def predictive(self) -> set[int]:
+        """Rows of the accounts in predictive mode."""
+        return {row for row, mode in enumerate(self.modes) if mode is MarginMode.PREDICTIVE}
 
     @property
     def failures(self) -> list[Check]:

@@ -85,7 +85,8 @@ class Replay:
         first = self._market(self.path[0])
         holders = population.draw(count, seed, self.listings, first)
         self.venue = Venue(self.ledger, cast, holders)
-        self.day = Day(seed, [holder.kind for holder in holders])
+        modes = [holder.mode for holder in holders]
+        self.day = Day(seed, [holder.kind for holder in holders], modes)
         self._imagine(count, seed)
 
     # ----------------------------------------------------------------------------------- opening
@@ -93,6 +94,7 @@ class Replay:
     def open(self) -> Moment:
         """Pay in, trade, borrow; fill protocol capital and the insurance fund; hire keepers."""
         market = self._market(self.path[0])
+        self.venue.choose_modes()
         self.venue.pay_in(self._deposits())
         words = [word for each in self.listings.values() for word in each.every_instrument()]
         fair = population.prices(words, market)

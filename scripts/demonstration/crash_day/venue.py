@@ -10,7 +10,7 @@ from ape.contracts import ContractInstance
 from eth_abi import decode
 
 from oracle_mock.market import to_wad
-from reference_model.types import Portfolio
+from reference_model.types import MarginMode, Portfolio
 from scripts._orders import Order, account_of
 from scripts.demonstration.crash_day.population import HALF_SPREAD, WAD, Holder
 from scripts.demonstration.ledger import CASH, DAY, Ledger
@@ -83,6 +83,17 @@ class Venue:
         return [*self.accounts, *self.keepers, self.market_maker]
 
     # ----------------------------------------------------------------------------------- opening
+
+    def choose_modes(self) -> None:
+        """Let every owner choose the margin modes of its accounts, in one transaction."""
+        for owner in self.cast.owners:
+            calls = [
+                self.engine.setMarginMode.encode_input(account, holder.mode)
+                for holder, account, of in zip(self.holders, self.accounts, self.owner, strict=True)
+                if of is owner and holder.mode is not MarginMode.PORTFOLIO
+            ]
+            if calls:
+                send(owner, self.engine, "batch", calls)
 
     def pay_in(self, deposits: Sequence[tuple[int, int, float]]) -> None:
         """Mint whole tokens (account, asset, amount) and pay them in, a batch per transaction."""
