@@ -33,7 +33,7 @@ from reference_model.exact import (
 from reference_model.types import PredictiveParameters
 
 # Together they meet everything that `MET` names.
-SEEDS = (40, 22, 42, 18, 21)
+SEEDS = (52, 51, 40, 8, 84, 18, 1, 58)
 STEPS = 120
 LATER = (61, 3_700)
 ESTIMATOR = 5
