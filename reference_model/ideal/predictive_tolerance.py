@@ -138,7 +138,7 @@ def _of_parametric(market, result, totals, noise, slack):
         moved = deviation * (totals.underlyings.delta + extra)
         moved = np.where(silent, 0.0, moved).sum(axis=1)
         form = 2 * size * moved + moved**2 + 64 * EPS * size**2
-        of_root = np.minimum(np.sqrt(form), form / np.maximum(root, 1e-300))
+        of_root = np.minimum(np.sqrt(form), form / np.maximum(root, 1e-9 * size + 1e-300))
         bending = np.where(silent, totals.underlyings.worst_loss, noise) + 2 * extra
         bending = bending.sum(axis=1) + predictive.DEVIATIONS * moved
         rounding = 64 * EPS * (result.predictive.parametric + size)
