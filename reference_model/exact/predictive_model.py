@@ -283,7 +283,9 @@ def progress_of(p: Publication, active: int) -> int:
     if not p.cancelled_at:
         return ramp.progress(p.start, p.end, active)
     reached = ramp.progress(p.start, p.end, p.cancelled_at)
-    return max(0, reached - (active - p.cancelled_at) * WAD // (p.end - p.start))
+    # An outage that is learned of late sets the clock back, perhaps to before it was taken back.
+    since = max(0, active - p.cancelled_at)
+    return max(0, reached - since * WAD // (p.end - p.start))
 
 
 def _covers(prediction: Prediction, places: int, underlying: int) -> bool:

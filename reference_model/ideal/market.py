@@ -239,8 +239,9 @@ def _publication(prediction):
         return last, 1.0
     duration = last.end - last.start
     if not last.cancelled_at:
-        return last, (active - last.start) / duration
-    progress = (2 * last.cancelled_at - last.start - active) / duration
+        return last, max(0, active - last.start) / duration
+    undone = max(0, active - last.cancelled_at)
+    progress = (last.cancelled_at - last.start - undone) / duration
     if progress > 0:
         return last, progress
     return last._replace(stored=last.before, leaving=0, places=last.places_before), 1.0

@@ -43,7 +43,8 @@ def random_state(rng: Random, market: Market) -> Prediction:
     prediction = random_prediction(rng, market, rng.choice((250, 251, 400)))
     last = prediction.publication
     if rng.random() < 0.2 and last.start <= prediction.active < last.end:
-        cancelled_at = rng.randint(max(last.start, 1), prediction.active)
+        # Even later than now: the clock is set back when an outage is learned of late.
+        cancelled_at = rng.randint(max(last.start, 1), last.end - 1)
         prediction = prediction._replace(publication=last._replace(cancelled_at=cancelled_at))
     return prediction
 

@@ -326,6 +326,8 @@ def test_a_publication_taken_back_goes_as_it_came(model):
     model.cancel_publication(noon)
     back = [measured(noon + hours * 3_600) for hours in range(13)]
     assert back == pytest.approx(way[::-1], rel=1e-15)
+    # An outage that is learned of late sets the clock back: no further than was reached.
+    assert measured(noon - 3_600) == way[-1]
     again = refusal(lambda: model.cancel_publication(noon + 3_600))
     assert again == ("RampUnderWay", (START + 2 * DAY,))
     assert refusal(lambda: model.publish(noon + 3_600, [], 0, 1))[0] == "RampUnderWay"
