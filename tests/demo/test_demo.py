@@ -11,7 +11,7 @@ from scripts._deployment import deploy
 from scripts._orders import account_of
 from scripts.demonstration.books import BOOKS
 from scripts.demonstration.ledger import Actors, Ledger
-from scripts.demonstration.report import netted, saving
+from scripts.demonstration.report import netted, predictive, saving
 from scripts.demonstration.witnesses import Witnesses
 from scripts.fuzzing.portfolios import market_of
 
@@ -76,13 +76,21 @@ def test_report_is_written_and_stands_alone(result):
 def test_every_hedged_book_saves_a_good_part(story):
     for index, each in enumerate(BOOKS):
         if each.hedged:
-            assert saving(story.opening.breakdowns[index]) > LEAST_SAVING_OF_A_HEDGED_BOOK
+            assert saving(story.opening.breakdowns[index], netted) > LEAST_SAVING_OF_A_HEDGED_BOOK
 
 
 def test_cash_and_carry_saves_most_and_all_books_open_healthy(story):
-    savings = [saving(breakdown) for breakdown in story.opening.breakdowns]
+    savings = [saving(breakdown, netted) for breakdown in story.opening.breakdowns]
     assert max(savings) == savings[book("cash and carry")]
     assert {story.opening.health(i) for i in range(len(BOOKS))} == {Health.HEALTHY}
+
+
+def test_predictive_margin_is_shown_for_every_book_and_the_market_maker(story):
+    for breakdown in story.opening.breakdowns:
+        found = breakdown.predictive
+        assert found.applies
+        assert 0 < found.maintenance_margin < found.initial_margin == predictive(breakdown)
+        assert max(found.shortfall, found.tail_risk) > 0
 
 
 def test_portfolio_requirement_is_never_above_the_isolated_one(story):
@@ -137,10 +145,11 @@ def test_books_of_the_crash_day_balance_too(result):
     assert result.day.checks
     assert result.day.failures == []
     assert len(result.day.kinds) == DAY_ACCOUNTS
+    assert 0 < len(result.day.predictive) < DAY_ACCOUNTS
 
 
 def test_fuzz_campaign_covers_all_kinds_and_finds_nothing(result):
-    assert {row.kind for row in result.fuzz} == {"formula", "portfolio"}
+    assert {row.kind for row in result.fuzz} == {"formula", "portfolio", "prediction"}
     assert sum(row.cases for row in result.fuzz) >= CASES
     assert result.disagreements == 0
 
