@@ -31,7 +31,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         uint40 activeAt;
     }
 
-    /// @dev Standard deviation of a day on its way: a variance below 2^23 makes one below 2^68, WAD.
+    /// @dev Standard deviation of a day on its way, WAD; below 2^68, as variances are below 2^23.
     struct Deviation {
         uint72 deviation;
         uint72 target;

@@ -51,15 +51,16 @@ interface IPredictiveModel {
     /// @notice There is no publication to take back.
     error NoRampUnderWay();
 
-    /// @notice A vector has a row or a place in it that does not exist, or a bit outside its fields.
+    /// @notice A vector has a row or a place in it that does not exist, or a bit outside fields.
     error InvalidVector(uint256 index, uint256 word);
 
-    /// @notice An exposure that a list covers without 11 or 44 values in each of its arrays, or with a
-    /// deviation above one; or whose underlying is not above that of the one before.
+    /// @notice An exposure that a list covers without 11 or 44 values in each of its arrays, or with
+    /// a deviation above one; or whose underlying is not above that of the one before.
     error InvalidExposure(uint256 index);
 
     /// @notice Publishes vectors; the publisher's.
-    /// @param words New dates, ascending by time, one word each (specification, Predictive margin, 2).
+    /// @param words New dates, ascending by time, one word each (specification, Predictive margin,
+    /// 2).
     /// @param leaving Number of oldest dates that leave.
     /// @param places Number of places of the basket that the words cover.
     function publish(uint256[] calldata words, uint256 leaving, uint256 places) external;

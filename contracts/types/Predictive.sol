@@ -48,8 +48,8 @@ struct PredictiveParameters {
 /// @param floorWeight As in `PredictiveParameters`.
 /// @param parametricWeight As in `PredictiveParameters`.
 /// @param uncovered Bit u is set if a list in force does not cover underlying u.
-/// @param deviations Of the horizon, for maintenance; one per underlying asked for, ascending by id;
-/// 0 if no list covers it.
+/// @param deviations Of the horizon, for maintenance; one per underlying asked for, ascending by
+/// id; 0 if no list covers it.
 /// @param initialDeviations The same for initial margin, at least as great.
 struct PredictiveTerms {
     uint256 floorWeight;
