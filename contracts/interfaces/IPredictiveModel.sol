@@ -54,8 +54,8 @@ interface IPredictiveModel {
     /// @notice A vector has a row or a place in it that does not exist, or a bit outside fields.
     error InvalidVector(uint256 index, uint256 word);
 
-    /// @notice An exposure that a list covers without 11 or 44 values in each of its arrays, or with
-    /// a deviation above one; or whose underlying is not above that of the one before.
+    /// @notice An exposure that a list covers without 11 or 44 values in each of its arrays, or
+    /// with a deviation above one; or whose underlying is not above that of the one before.
     error InvalidExposure(uint256 index);
 
     /// @notice Publishes vectors; the publisher's.
