@@ -16,6 +16,7 @@ from oracle_mock.market import Ids, Market, Rate, Slice, Snapshot
 from oracle_mock.pusher import Pusher
 from oracle_mock.surface import Svi
 from reference_model.exact import instrument
+from reference_model.exact.ledger import MAX_PREDICTIVE_POSITIONS
 from reference_model.types import DAY, WAD, MarginMode, Scenario
 from scripts._configuration import load_configuration
 from scripts._deployment import Deployment, deploy
@@ -49,8 +50,11 @@ class Bench:
 
     def __init__(self, deployer: AccountAPI, trader: AccountAPI, dealer: AccountAPI) -> None:
         self.deployer, self.trader, self.dealer = deployer, trader, dealer
-        _set_clock(START)
-        self.deployment: Deployment = deploy(load_configuration().with_feed(), deployer)
+        configuration = load_configuration().with_feed()
+        # What deployment publishes is in force at the start.
+        _set_clock(START - DAY - configuration.global_.ramp_seconds)
+        self.deployment: Deployment = deploy(configuration, deployer)
+        ape.chain.pending_timestamp = START
         self.engine = self.deployment.margin_engine
         self.parameters = self.deployment.parameters
         self.probe: ContractInstance = deployer.deploy(ape.project.GasProbe)
@@ -168,20 +172,22 @@ def _transfers(bench: Bench) -> dict[str, int]:
 
 
 def _requirement(bench: Bench, n: int, default: list[Scenario]) -> dict[str, int]:
-    figures = _of_both_modes(bench, n, len(default))
+    figures = _of_all_modes(bench, n, len(default))
     with ape.chain.isolate():
         finer = grid_of_33()
         bench.parameters.setScenarios(finer, sender=bench.deployer)
         ramp = bench.parameters.globalParameters().rampSeconds
         ape.chain.pending_timestamp = ape.chain.blocks.head.timestamp + ramp + 1
         bench.push(bench.snapshot())
-        figures |= _of_both_modes(bench, n, len(finer))
+        figures |= _of_all_modes(bench, n, len(finer))
     return figures
 
 
-def _of_both_modes(bench: Bench, n: int, scenarios: int) -> dict[str, int]:
+def _of_all_modes(bench: Bench, n: int, scenarios: int) -> dict[str, int]:
     figures = {}
     for mode in reversed(MarginMode):
+        if mode is MarginMode.PREDICTIVE and n > MAX_PREDICTIVE_POSITIONS:
+            continue
         bench.engine.setMarginMode(bench.account, mode, sender=bench.trader)
         figures[f"gas.margin.{mode.name.lower()}.{n}x{scenarios}"] = bench.assess()
     return figures
