@@ -6,8 +6,10 @@ from pathlib import Path
 from random import Random
 
 import mpmath
+import numpy as np
 from ape.api import AccountAPI
 
+from reference_model import vectors
 from reference_model.cases import random_case
 from reference_model.exact import risk_model
 from reference_model.exact.black76 import unit_call
@@ -18,6 +20,7 @@ from reference_model.ideal import book as layout
 from reference_model.ideal import margin as ideal
 from reference_model.ideal import market as ideal_market
 from reference_model.ideal import scenarios as ideal_scenarios
+from scripts.benchmarks import revaluation
 from scripts.benchmarks.books import books as many_books
 from scripts.fuzzing import campaign, faults, subjects
 
@@ -37,7 +40,17 @@ def rates(account: AccountAPI, folder: Path, step: Callable[[str], None]) -> dic
         seconds = sum(tally.seconds for tally in chosen)
         figures[f"rate.fuzz.{key}_per_s"] = sum(tally.cases for tally in chosen) / seconds
     step("timing the models")
-    return figures | _models() | {"rate.keeper.accounts_per_s": keeper_rate()}
+    figures |= {"rate.hints_per_s": _hint_rate(), "rate.keeper.accounts_per_s": keeper_rate()}
+    return figures | _models()
+
+
+def _hint_rate(dates: int = 500, rounds: int = 2_000) -> float:
+    """Best hints of expected shortfall per second, out of the losses of so many dates."""
+    losses = np.random.default_rng(SEED).normal(size=dates)
+    started = time.process_time()
+    for _ in range(rounds):
+        vectors.best_hint(losses, 0.025)
+    return rounds / (time.process_time() - started)
 
 
 def _models() -> dict[str, float]:
@@ -89,7 +102,7 @@ def errors(step: Callable[[str], None], samples: int = 4_000) -> dict[str, float
             "error.ln": max(_ln(rng) for _ in range(samples)),
             "error.exp.relative": max(_exp(rng) for _ in range(samples)),
             "error.svi": max(_svi(rng) for _ in range(samples)),
-        }
+        } | revaluation.overcharges()
 
 
 def _x64(value: int) -> mpmath.mpf:
