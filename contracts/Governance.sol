@@ -9,8 +9,8 @@ contract Governance is AccessManager {
     /// @notice Sets parameters and lists what can be traded; meant to act with a delay.
     uint64 public constant GOVERNOR = 1;
 
-    /// @notice May only halt: increases of positions, deposits of a collateral asset, and for a
-    /// while, by an outage, whatever relies on prices.
+    /// @notice May only halt: increases of positions, deposits of a collateral asset, for a while,
+    /// by an outage, whatever relies on prices, and a publication of vectors under way.
     uint64 public constant GUARDIAN = 2;
 
     /// @notice Posts market data.
