@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import ape_test.accounts
 import hypothesis
 import pytest
+from ape.managers.chain import ChainManager
 from ape.pytest.fixtures import FixtureMap
 
 # For those who run the tests without make.
@@ -38,6 +40,27 @@ def fixtures_of(cls, item):
 
 
 FixtureMap.from_test_item = classmethod(fixtures_of)
+
+_isolate = ChainManager.isolate
+
+
+@contextmanager
+def isolate(self):
+    """Do what ape does, but pass on the errors of the block, which ape drops after its cleanup.
+
+    An assertion in the block could not fail otherwise.
+    """
+    errors = []
+    with _isolate(self):
+        try:
+            yield
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+ChainManager.isolate = isolate
 
 
 @pytest.fixture

@@ -24,3 +24,8 @@ def test_code_above_the_size_limit_cannot_be_deployed(chain, deployer):
     assert len(bytes.fromhex(deploy(CODE_SIZE_LIMIT).removeprefix("0x"))) == CODE_SIZE_LIMIT
     with pytest.raises(Exception, match=r"(?i)size"):
         deploy(CODE_SIZE_LIMIT + 1)
+
+
+def test_errors_in_an_isolated_block_are_not_dropped(chain):
+    with pytest.raises(ZeroDivisionError), chain.isolate():
+        raise ZeroDivisionError

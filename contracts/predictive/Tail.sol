@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {LibSort} from "solady/src/utils/LibSort.sol";
+import {MinHeapLib} from "solady/src/utils/MinHeapLib.sol";
 
 import {FixedPoint} from "../math/FixedPoint.sol";
 import {Pass} from "./Pass.sol";
 
 /// @title Mean of the worst share of a list of dates
-/// @notice Specification, Predictive margin, section 5 (selection). `sums` are what `Pass.run` left,
-/// the list is of those from `from` up to, not including, `to`; losses are in its units.
+/// @notice Specification, Predictive margin, section 5 (selection). `sums` are what `Pass.run`
+/// left, the list is of those from `from` up to, not including, `to`; losses are in its units.
 library Tail {
+    using MinHeapLib for MinHeapLib.MemHeap;
+
     uint256 private constant WAD = 1e18;
 
     /// @notice Expected shortfall of a list; 0 of an empty one.
@@ -26,13 +28,15 @@ library Tail {
         uint256 count = FixedPoint.divideUp(q, WAD);
         uint256 least = _leastOfGreatest(sums, from, to, count);
         uint256[] memory worst = beyond(sums, from, to, least == 0 ? 0 : least - 1);
-        LibSort.sort(worst);
-        // Fewer than there are in the tail only if all others lose nothing.
-        uint256 found = worst.length;
-        uint256 last = found < count ? 0 : worst[found - count];
+        // A heap and no sorting: whoever orders the dates could make a sort quadratic, and deep.
+        MinHeapLib.MemHeap memory heap;
+        heap.reserve(count);
+        for (uint256 i; i < worst.length; ++i) heap.enqueue(worst[i], count);
         uint256 total;
-        for (uint256 i = found < count ? 0 : found - count + 1; i < found; ++i) total += worst[i];
-        return FixedPoint.divideUp(WAD * total + (q - (count - 1) * WAD) * last, q);
+        for (uint256 i; i < heap.length(); ++i) total += heap.data[i];
+        // Fewer than there are in the tail only if all others lose nothing.
+        uint256 last = heap.length() < count ? 0 : heap.root();
+        return FixedPoint.divideUp(WAD * (total - last) + (q - (count - 1) * WAD) * last, q);
     }
 
     /// @notice Upper bound of the shortfall of a list from a hint; 0 of an empty list.
@@ -58,7 +62,8 @@ library Tail {
         pure
         returns (uint256[] memory found)
     {
-        int256 bar = Pass.below(units);
+        // A loss is below 2^76; one that is above it is met by none.
+        int256 bar = Pass.below(FixedPoint.min(units, 2 ** 77));
         // Reads the elements from `from` up to `to`; writes behind all that is allocated, and
         // allocates that.
         assembly ("memory-safe") {
@@ -66,9 +71,8 @@ library Tail {
             let end := add(add(sums, 32), shl(5, to))
             found := mload(0x40)
             let next := add(found, 32)
-            for { let whole := and(sub(end, at), not(0x7f)) whole := add(at, whole) } lt(at, whole) {
-                at := add(at, 0x80)
-            } {
+            let whole := add(at, and(sub(end, at), not(0x7f)))
+            for {} lt(at, whole) { at := add(at, 0x80) } {
                 if or(
                     or(slt(mload(at), bar), slt(mload(add(at, 0x20)), bar)),
                     or(slt(mload(add(at, 0x40)), bar), slt(mload(add(at, 0x60)), bar))
@@ -103,8 +107,8 @@ library Tail {
         }
     }
 
-    /// @dev The list is cut into `groups` of one length, up to a rest: of their greatest losses this
-    /// is the least, so that as many dates as there are groups lose as much.
+    /// @dev The list is cut into `groups` of one length, up to a rest: of their greatest losses
+    /// this is the least, so that as many dates as there are groups lose as much.
     /// @param groups At most a tenth of the dates, which are at least 250.
     function _leastOfGreatest(uint256[] memory sums, uint256 from, uint256 to, uint256 groups)
         private

@@ -185,9 +185,34 @@ def test_a_hedge_never_brings_parametric_margin_below_the_single_asset_floor(pub
 @pytest.mark.parametrize(("count", "places"), [(260, 2), (500, 8), (1000, 4)])
 def test_gas_of_the_pass_grows_with_dates_and_underlyings_only(published, chain, count, places):
     world, words = published
+    leaving = len(words) if count <= 500 else 0
     with chain.isolate():
-        world.publish_in_force(market_words(Random(3), count), len(words))
+        world.publish_in_force(market_words(Random(3), count - len(words) + leaving), leaving)
         exposures = [linear(u, 10**24) for u in IDS[:places]]
         gas = world.gas("shortfallAt", exposures, 10**30)
     per_date = {2: 200, 4: 260, 8: 480}[places]
     assert gas < 120_000 + places * 18_000 + count * per_date
+
+
+def falls(order):
+    """Return dates on which the first place falls by twelve deviations, less as much of six."""
+    return [(1023 - rank) << 90 for rank in order]
+
+
+@pytest.mark.parametrize("shape", ["ascending", "descending", "in pairs"])
+def test_no_order_of_dates_makes_the_tail_dear(published, chain, shape):
+    """The first dates lose little, so that all others may be among the greatest losses."""
+    world, words = published
+    ranks = list(range(1, 461))
+    orders = {
+        "ascending": ranks,
+        "descending": ranks[::-1],
+        "in pairs": [rank for pair in zip(ranks[::2], ranks[::-2], strict=True) for rank in pair],
+    }
+    quiet = [5 * 6 << 5] * 40
+    dates = quiet + falls(orders[shape])
+    with chain.isolate():
+        world.publish_in_force(dates, len(words))
+        exposures = [linear(next(iter(BASKET)), 10**24)]
+        agree(world, words + dates, exposures)
+        assert world.gas("measure", exposures) < 900_000
