@@ -149,11 +149,11 @@ def _scenarios(rng, scan_range):
     if rng.random() < 0.5:
         return span_scenarios()
     floor_move = -(99 * 10**22 // scan_range)  # 1 + x·R = 0.01
-    count = rng.randint(1, MAX_SCENARIOS)
+    count = rng.randint(2, MAX_SCENARIOS)
     classes = rng.sample(range(-5 * PPM, 5 * PPM + 1), rng.randint(1, MAX_VOL_CLASSES))
     chosen = sorted(rng.choice(classes) for _ in range(count))
     limit = 20 * PPM
-    return tuple(
+    scenarios = [
         Scenario(
             drawn(rng, -limit, limit, 0, max(floor_move, -limit))
             if rng.random() < 0.5
@@ -162,7 +162,12 @@ def _scenarios(rng, scan_range):
             drawn(rng, 1, PPM) if rng.random() < 0.5 else PPM,
         )
         for vol in chosen
-    )
+    ]
+    # Governance takes no list without a fall and a rise of a full scan range at full weight.
+    fall, rise = rng.sample(range(count), 2)
+    scenarios[fall] = Scenario(drawn(rng, -limit, -PPM), chosen[fall], PPM)
+    scenarios[rise] = Scenario(drawn(rng, PPM, limit), chosen[rise], PPM)
+    return tuple(scenarios)
 
 
 def _ramp(rng, count):

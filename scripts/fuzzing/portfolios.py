@@ -18,6 +18,7 @@ from reference_model.exact import risk_model
 from reference_model.exact.errors import ModelError
 from reference_model.ideal import tolerance
 from reference_model.types import (
+    PPM,
     Breakdown,
     Collateral,
     CollateralParameters,
@@ -133,7 +134,7 @@ class Portfolios:
             yield case._replace(market=case.market._replace(former_weights=()))
         else:
             for scenarios in fewer(case.market.scenarios):
-                if scenarios:
+                if _have_tails(scenarios):
                     yield case._replace(market=case.market._replace(scenarios=scenarios))
         if case.portfolio.cash:
             yield case._replace(portfolio=case.portfolio._replace(cash=0))
@@ -177,6 +178,12 @@ class RevaluedPortfolios(Portfolios):
     def describe(self, outcome: Outcome) -> str:
         """List the numbers that are off."""
         return outcome[1].decode() or "every number within its bound"
+
+
+def _have_tails(scenarios: tuple[Scenario, ...]) -> bool:
+    """Whether they are a fall and a rise of a full scan range at least, as every list is."""
+    moves = [scenario.price_ppm for scenario in scenarios]
+    return min(moves, default=0) <= -PPM and max(moves, default=0) >= PPM
 
 
 def _of_one_underlying(portfolio: Portfolio, market: Market) -> Portfolio:

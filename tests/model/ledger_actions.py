@@ -256,7 +256,7 @@ def _batch(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     kinds = (_trade, _trade, deposit, _withdraw, _settle, _set_margin_mode, _accrue)
     items = [as_caller(caller, choose.item(kinds)(choose, engine, cast)) for _ in range(3)]
     if choose.integer(0, 20) == 0:
-        items.append(Action("batch", (caller, ())))
+        items.insert(0, Action("batch", (caller, ())))  # the first, lest another is refused before
     return Action("batch", (caller, tuple(items)))
 
 
