@@ -2,7 +2,19 @@
 
 import ape
 import pytest
-from engine.world import BTC, CASH, ETH, ISOLATED, USDX, WETH, World, account_of, option, perpetual
+from engine.world import (
+    BTC,
+    CASH,
+    ETH,
+    ISOLATED,
+    PREDICTIVE,
+    USDX,
+    WETH,
+    World,
+    account_of,
+    option,
+    perpetual,
+)
 from eth_abi import decode
 from margin.desk import BREAKDOWN, flat_svi, to_breakdown
 from reverts import reverts_with
@@ -276,6 +288,28 @@ def test_positions_are_decoded_and_valued(lens, world, book, expiry):
     losses = call.isolatedLoss + short.isolatedLoss
     collateral = 5 * 2_000 * WAD * 15 // 100
     assert losses + collateral == pytest.approx(whole.isolatedScanRisk, rel=1e-15)
+
+
+def test_measures_are_of_the_account_and_pass_on_what_is_asked(lens, book, maker):
+    """The double answers with its argument, and with the number of exposures it was given."""
+    assert lens.shortfallAt(book, 7 * WAD) == 7 * WAD + 1
+    assert tuple(lens.exceedances(book, 9 * WAD)) == (1, 9 * WAD)
+    bare = account_of(maker, 9)
+    assert lens.shortfallAt(bare, 7 * WAD) == 7 * WAD
+    assert tuple(lens.exceedances(bare, 9 * WAD)) == (0, 9 * WAD)
+
+
+def test_predictive_mode_is_foreseen(lens, world, book, trader):
+    world.deposit(trader, CASH, 10_000)
+    foreseen, real = foreseen_and_real(
+        lens,
+        book,
+        hypothesis(mode=PREDICTIVE),
+        lambda: world.engine.setMarginMode(book, PREDICTIVE, sender=trader),
+    )
+    assert foreseen == real
+    assert foreseen.predictive.applies
+    assert foreseen.assessment.initial_margin == foreseen.predictive.initial_margin > 0
 
 
 def test_capital_efficiency_compares_both_generations(lens, world, book, maker):

@@ -179,7 +179,7 @@ class World:
         self.market = self.admin.deploy(project.MarketDouble)
         self._deploy_parameters()
         risk_model = risk_model or project.RiskDouble
-        self.predictive = self.admin.deploy(project.PredictiveDouble)
+        self.predictive = self._deploy_predictive()
         self.risk = self.admin.deploy(risk_model, self.parameters, self.market, self.predictive)
         self.liquidation_engine = self.admin.deploy(
             *(project.LiquidationEngine, self.parameters, self.rules, self.market, self.risk),
@@ -194,6 +194,9 @@ class World:
         self.engine = project.IEngine.at(engine.address)
         self.exchange = project.Exchange.at(self.engine.exchange())
         self._post_prices()
+
+    def _deploy_predictive(self):
+        return self.admin.deploy(self.project.PredictiveDouble)
 
     def _post_prices(self):
         self.set_spot(ETH, 2_000)
