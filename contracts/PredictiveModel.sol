@@ -34,6 +34,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     uint256 private constant UNITS = 1024;
     uint256 private constant DAY = 1 days;
     uint256 private constant NOWHERE = Vectors.MAX_PLACES;
+    /// @dev One in each of eight bytes.
+    uint256 private constant EACH_BYTE = (2 ** 64 - 1) / 255;
 
     Parameters public immutable PARAMETERS;
     IVolatilityEstimator public immutable ESTIMATOR;
@@ -52,7 +54,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint32 parametersSeconds;
     }
 
-    /// @dev Dates from `from` up to, not including, `to` of those stored, and the places they cover.
+    /// @dev Dates from `from` up to, not including, `to` of those stored, and what they cover.
     struct Dates {
         uint256 from;
         uint256 to;
@@ -78,7 +80,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     /// @param first Index of the first date.
     /// @param exponent e: a unit is 2^e / 1024 wei.
     /// @param slack Of all exposures.
-    /// @param places Of the exposures' underlyings in the basket; `NOWHERE` for those without nodes.
+    /// @param places Of the exposures' underlyings; `NOWHERE` for those without nodes.
+    /// @param cells Those that the stored dates use.
     /// @param uncovered Worst scenarios of exposures that the latter list does not cover.
     /// @param uncoveredBefore The same of the former list.
     struct Book {
@@ -87,6 +90,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 exponent;
         uint256 slack;
         uint256[] places;
+        uint256 cells;
         uint256 uncovered;
         uint256 uncoveredBefore;
     }
@@ -95,6 +99,11 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     PredictiveParameters private _to;
     PredictiveParameters private _from;
     address[2] private _pointers;
+    /// @dev The estimator's basket, as far as the stored dates cover it: its underlyings in the
+    /// order of places, eight bits each, then zeros. It only grows, so places stay what they are.
+    uint256 private _basket;
+    /// @dev The cells that the stored dates use (`Vectors.cells`).
+    uint256 private _cells;
 
     /// @param authority The `AccessManager`.
     /// @param clock Owns the clock and the length of ramps.
@@ -132,11 +141,14 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         Ranges.requireIn("dates", count, MIN_DATES, MAX_DATES);
         Ranges.requireIn("stored", before + words.length, 0, Vectors.MAX_STORED);
         // A date that stays says nothing of a new place.
-        uint256 most = leaving == before ? ESTIMATOR.basket().length : kept.places;
+        uint8[] memory basket = ESTIMATOR.basket();
+        uint256 most = leaving == before ? basket.length : kept.places;
         Ranges.requireIn("places", places, kept.places, most);
         Vectors.requireValid(words, places);
 
-        _pointers = Vectors.write(_joined(kept.from, kept.to, words));
+        uint256[] memory all = _joined(kept.from, kept.to, words);
+        _pointers = Vectors.write(all);
+        (_basket, _cells) = (_packed(basket, places), Vectors.cells(all, places));
         // Counts are at most 1,024, places at most 8.
         State storage s = _state;
         (s.stored, s.before) = (uint16(before + words.length), uint16(before));
@@ -234,7 +246,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         Lists memory lists = _listsAt(s, time);
         Book memory book = _bookOf(exposures, lists, _inForce(lists));
         hint = FixedPoint.divideUp(hint * UNITS, 1 << book.exponent);
-        return _blended(book, lists, Tail.bound, _parametersAt(s, time).tailShare, hint);
+        return _blended(book, lists, Tail.bound, _tailShareAt(s, time), hint);
     }
 
     /// @inheritdoc IPredictiveModel
@@ -253,7 +265,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         uint256 apart = book.slack + (isFormer ? book.uncoveredBefore : book.uncovered);
         uint256 units = amount > apart ? (amount - apart) * UNITS >> book.exponent : 0;
         count = Tail.beyond(book.sums, 0, book.sums.length, units).length;
-        limit = _parametersAt(s, time).tailShare * (dates.to - dates.from) / WAD;
+        limit = _tailShareAt(s, time) * (dates.to - dates.from) / WAD;
     }
 
     /// @inheritdoc IPredictiveModel
@@ -355,12 +367,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         returns (Book memory book)
     {
         _place(exposures, lists, book);
-        uint256 bits;
-        for (uint256 i; i < exposures.length; ++i) {
-            uint256 place = book.places[i];
-            if (place != NOWHERE) bits |= Profiles.prepare(exposures[i], place);
-        }
-        book.exponent = Profiles.exponentOf(bits);
+        book.exponent = _exponent(exposures, book.places);
+        book.cells = _cells;
         (uint256 from, uint256 to) = (dates.from, dates.to);
         book.first = from;
         book.sums = Vectors.read(_pointers, from, to);
@@ -378,8 +386,30 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         }
     }
 
-    /// @dev Writes the rows of exposures with places in [written, places), and runs over the sums in
-    /// [from, to) with all that have places below.
+    /// @dev e of a book. Gaps are looked at one by one only if they may be what is greatest.
+    function _exponent(Exposure[] calldata exposures, uint256[] memory places)
+        private
+        pure
+        returns (uint256 exponent)
+    {
+        uint256 bits;
+        uint256 gaps;
+        for (uint256 i; i < exposures.length; ++i) {
+            if (places[i] == NOWHERE) continue;
+            (uint256 some, uint256 most) = Profiles.amounts(exposures[i]);
+            bits |= some;
+            gaps |= most;
+        }
+        exponent = Profiles.exponentOf(bits);
+        if (Profiles.exponentOf(bits | gaps) == exponent) return exponent;
+        for (uint256 i; i < exposures.length; ++i) {
+            if (places[i] != NOWHERE) bits |= Profiles.gaps(exposures[i]);
+        }
+        return Profiles.exponentOf(bits);
+    }
+
+    /// @dev Writes the rows of exposures with places in [written, places), and runs over the sums
+    /// in [from, to) with all that have places below.
     function _earn(
         Exposure[] calldata exposures,
         Book memory book,
@@ -393,7 +423,9 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
             uint256 place = book.places[i];
             if (place >= places) continue;
             present |= 1 << place;
-            if (place >= written) Profiles.fill(exposures[i], place, book.exponent);
+            if (place < written) continue;
+            uint256 cells = book.cells >> Vectors.CELLS * place & (1 << Vectors.CELLS) - 1;
+            Profiles.fill(exposures[i], place, book.exponent, cells);
         }
         Pass.run(book.sums, from, to, present);
     }
@@ -403,17 +435,13 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         private
         view
     {
-        uint8[] memory basket = ESTIMATOR.basket();
-        // By underlying, one more than its place.
-        bytes memory known = new bytes(256);
-        for (uint256 p; p < basket.length; ++p) known[basket[p]] = bytes1(uint8(p + 1));
+        uint256 basket = _basket;
         uint256 covered = _coveredBySome(lists);
         book.places = new uint256[](exposures.length);
         uint256 last;
         for (uint256 i; i < exposures.length; ++i) {
             Exposure calldata exposure = exposures[i];
-            uint256 place = uint8(known[exposure.underlying]);
-            place = place == 0 ? NOWHERE : place - 1;
+            uint256 place = _placeOf(exposure.underlying, basket);
             bool isEmpty = exposure.pnl.length == 0;
             bool isRight = isEmpty
                 ? place >= covered
@@ -429,9 +457,28 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
 
     /// @return Those of a bitmap of underlyings that have none of the first places of the basket.
     function _uncovered(uint256 underlyings, uint256 places) private view returns (uint256) {
-        uint8[] memory basket = ESTIMATOR.basket();
-        for (uint256 place; place < places; ++place) underlyings &= ~(1 << basket[place]);
+        uint256 basket = _basket;
+        for (uint256 place; place < places; ++place) {
+            underlyings &= ~(1 << uint8(basket >> 8 * place));
+        }
         return underlyings;
+    }
+
+    /// @dev The first places of a basket as `_basket` holds them.
+    function _packed(uint8[] memory basket, uint256 places) private pure returns (uint256 packed) {
+        for (uint256 place; place < places; ++place) {
+            packed |= uint256(basket[place]) << 8 * place;
+        }
+    }
+
+    /// @dev Place of an underlying, whose id is not 0, or `NOWHERE`: the first byte that is its id.
+    function _placeOf(uint256 underlying, uint256 basket) private pure returns (uint256) {
+        // Less one, a byte gains its highest bit if it was zero; others may after it, not before.
+        unchecked {
+            uint256 apart = basket ^ EACH_BYTE * underlying;
+            uint256 same = apart - EACH_BYTE & ~apart & EACH_BYTE << 7;
+            return same == 0 ? NOWHERE : LibBit.ffs(same) >> 3;
+        }
     }
 
     /// @dev Selects from the lists in force and goes from the former to the latter.
@@ -482,6 +529,12 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
             uint64(Ramp.between(from.correlationWidth, p.correlationWidth, part, whole));
         p.singleAssetFloor =
             uint64(Ramp.between(from.singleAssetFloor, p.singleAssetFloor, part, whole));
+    }
+
+    /// @dev Reads the one slot alone that it is in, unless it ramps.
+    function _tailShareAt(State memory s, uint256 time) private view returns (uint256) {
+        if (time >= uint256(s.parametersStart) + s.parametersSeconds) return _to.tailShare;
+        return _parametersAt(s, time).tailShare;
     }
 
     function _ramp() private view returns (uint40 start, uint40 end) {

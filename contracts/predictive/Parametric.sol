@@ -10,8 +10,8 @@ import {Exposure} from "../types/Predictive.sol";
 /// @title Linear risk at the worst correlations of a box, and what options add to it
 /// @notice Specification, Predictive margin, section 6.
 /// @dev Ranges: the risk model's amounts are below 2^140 and its deviations at most 1e18. Linear
-/// risks are brought below 2^90, so that a product of two and 1e18 is below 2^240, and the sum of 64
-/// such below 2^246.
+/// risks are brought below 2^90, so that a product of two and 1e18 is below 2^240, and the sum of
+/// 64 such below 2^246.
 library Parametric {
     uint256 private constant WAD = 1e18;
     int256 private constant SIGNED_WAD = 1e18;

@@ -14,11 +14,11 @@ import {LibBit} from "solady/src/utils/LibBit.sol";
 ///     cz * 2^98 + cy * 2^13 + cy * a * 2^92                  are within 2^160 + 2^75 + 2^164.
 ///
 /// With a + b at most 1,024 what is wanted is within 2^73 * 2^177 per place (a mean of three nodes,
-/// times 1,024, less a charge): eight places stay within 2^253. Their rest is within 2^168, less than
-/// half of 2^177, so adding that half and shifting yields the sum exactly.
+/// times 1,024, less a charge): eight places stay within 2^253. Their rest is within 2^168, less
+/// than half of 2^177, so adding that half and shifting yields the sum exactly.
 ///
-/// Numbers that a loop needs again and again are made unknown to the compiler by the bit that is set
-/// if an address is zero, which it is not: it would compute them anew each time.
+/// Numbers that a loop needs again and again are made unknown to the compiler by the bit that is
+/// set if an address is zero, which it is not: it would compute them anew each time.
 library Pass {
     uint256 private constant HALF = 2 ** 176;
     /// @dev Bit 11 of a place's field, and its number p in bits 12 to 14: none of them is of a row.
@@ -32,7 +32,7 @@ library Pass {
     /// @param words Dates, of which those from `from` up to, not including, `to` are replaced.
     /// @param present Bit p is set if the rows of place p were written; those of others are zero.
     function run(uint256[] memory words, uint256 from, uint256 to, uint256 present) internal pure {
-        // Memory, and places below 8: an absent one stands in where there are fewer than a loop has.
+        // Memory, and places below 8: absent ones stand in where there are fewer than in a loop.
         unchecked {
             (from, to) = (from + 1 << 5, to + 1 << 5);
             assembly ("memory-safe") {

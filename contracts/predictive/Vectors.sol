@@ -11,6 +11,8 @@ import {IPredictiveModel} from "../interfaces/IPredictiveModel.sol";
 library Vectors {
     uint256 internal constant MAX_PLACES = 8;
     uint256 internal constant MAX_STORED = 1024;
+    /// @dev Of a place.
+    uint256 internal constant CELLS = 30;
 
     /// @dev Words of one data contract.
     uint256 private constant CHUNK = 512;
@@ -38,6 +40,23 @@ library Vectors {
         }
     }
 
+    /// @notice The cells that some date uses: 30 bits for each place, bit 3k + v of them for interval
+    /// k and vol interval v.
+    /// @param words Valid.
+    /// @param places Number of places covered, at most 8.
+    function cells(uint256[] memory words, uint256 places) internal pure returns (uint256 used) {
+        // A row is at most 59, so shifts are at most 7 * 30 + 29 bits.
+        unchecked {
+            for (uint256 i; i < words.length; ++i) {
+                uint256 word = words[i] >> ROW_BIT + 1;
+                for (uint256 first; first < CELLS * places; first += CELLS) {
+                    used |= 1 << first + (word & 31);
+                    word >>= 10;
+                }
+            }
+        }
+    }
+
     /// @notice Stores words, of which there are at most `MAX_STORED`.
     function write(uint256[] memory words) internal returns (address[2] memory pointers) {
         for (uint256 from; from < words.length; from += CHUNK) {
@@ -59,7 +78,12 @@ library Vectors {
         view
         returns (uint256[] memory words)
     {
-        words = new uint256[](to - from);
+        // All of it is written below: the compiler would clear it first.
+        assembly ("memory-safe") {
+            words := mload(0x40)
+            mstore(words, sub(to, from))
+            mstore(0x40, add(add(words, 32), shl(5, sub(to, from))))
+        }
         uint256 place;
         while (from < to) {
             uint256 end = (from / CHUNK + 1) * CHUNK;
@@ -77,9 +101,9 @@ library Vectors {
         }
     }
 
-    /// @dev All places at once. A row is at most 59 unless it has a bit from the sixth on, itself or
-    /// with 4 more; the first also says that no sum runs into the next field. a + b is at most 1,024
-    /// unless 1,023 more reach 2^11; fields of every other place have the room.
+    /// @dev All places at once. A row is at most 59 unless it has a bit from the sixth on, itself
+    /// or with 4 more; the first also says that no sum runs into the next field. a + b is at most
+    /// 1,024 unless 1,023 more reach 2^11; fields of every other place have the room.
     function _isInRange(uint256 word) private pure returns (bool) {
         // Sums stay within their fields.
         unchecked {
