@@ -11,7 +11,8 @@ from scripts._deployment import ROLE_FUNCTIONS, selector
 
 @pytest.fixture(scope="module")
 def actors(accounts):
-    names = ("admin", "governor", "guardian", "poster", "treasurer", "outsider", "estimator")
+    staff = ("governor", "guardian", "poster", "treasurer", "estimator", "publisher")
+    names = ("admin", *staff, "outsider")
     return SimpleNamespace(**dict(zip(names, accounts, strict=False)))
 
 
