@@ -42,7 +42,7 @@ class Desk(Venue):
 
     mode, positions = PORTFOLIO, LARGEST
     underlyings, expiries = (ETH,), 8
-    beyond = frozenset()  # steps that need more than they should
+    beyond = frozenset()  # steps that may need more than they should
 
     def __init__(self, project, actors):
         super().__init__(project, actors, risk_model=project.RiskModel)
@@ -169,7 +169,7 @@ def test_steps_of_the_largest_accounts_fit_into_a_block(project, actors, kind):
     assert desk.engine.portfolio(trader).marginMode == desk.mode
     desk.fall_until(lambda preview: preview.restoringFraction > 0)
     used = {step: receipt.gas_used for step, receipt in steps_of_a_liquidation(desk).items()}
-    assert {step for step, gas in used.items() if gas >= LIMIT} == desk.beyond, used
+    assert {step for step, gas in used.items() if gas >= LIMIT} <= desk.beyond, used
     assert desk.status(desk.trader) == HEALTHY
     assert desk.engine.positionsOf(trader) == []
     desk.require_balance()
