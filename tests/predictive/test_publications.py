@@ -12,8 +12,8 @@ from reference_model.exact.shortfall import is_valid
 IDS = sorted(BASKET)
 
 
-def refused(world, words, leaving, places, name, **values):
-    with reverts_with(name, **values):
+def refused(world, words, leaving, places, error, /, **values):
+    with reverts_with(error, **values):
         world.publish(words, leaving, places)
 
 
