@@ -40,8 +40,8 @@ library Vectors {
         }
     }
 
-    /// @notice The cells that some date uses: 30 bits for each place, bit 3k + v of them for interval
-    /// k and vol interval v.
+    /// @notice The cells that some date uses: 30 bits for each place, bit 3k + v of them for
+    /// interval k and vol interval v.
     /// @param words Valid.
     /// @param places Number of places covered, at most 8.
     function cells(uint256[] memory words, uint256 places) internal pure returns (uint256 used) {
