@@ -23,6 +23,7 @@ from reference_model.cases import pack_svi
 from scripts._configuration import load_configuration
 
 LIMIT = 8_000_000
+TRANSACTION_LIMIT = 2**24  # of a whole transaction, by EIP-7825
 SMILE = pack_svi(0.01, 0.05, -0.2, 0.0, 0.2)
 PRICE, BATCH = 2_000, 16
 LARGEST = 64  # what maxPositions may be
@@ -170,6 +171,7 @@ def test_steps_of_the_largest_accounts_fit_into_a_block(project, actors, kind):
     desk.fall_until(lambda preview: preview.restoringFraction > 0)
     used = {step: receipt.gas_used for step, receipt in steps_of_a_liquidation(desk).items()}
     assert {step for step, gas in used.items() if gas >= LIMIT} <= desk.beyond, used
+    assert max(used.values()) < TRANSACTION_LIMIT, used
     assert desk.status(desk.trader) == HEALTHY
     assert desk.engine.positionsOf(trader) == []
     desk.require_balance()
