@@ -218,6 +218,8 @@ class InvalidRate(ModelError):
 class RateBelowSnapshot(ModelError):
     """The rate is below where the line starts."""
 
+    parameters = ("rate", "ratio")
+
 
 class SnapshotTooEarly(ModelError):
     parameters = ("block_timestamp", "earliest")

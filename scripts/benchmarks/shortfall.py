@@ -28,11 +28,15 @@ INDEX = 1_000 * WAD
 
 
 def measure(deployment: Deployment, probe: ContractInstance, sender: AccountAPI) -> dict[str, int]:
-    """Gas of ``shortfallAt`` at the best hint (``gas.es``) and of ``measure`` (``gas.measure``)."""
+    """Gas of ``shortfallAt`` at the best hint (``gas.es``) and of ``measure`` (``gas.measure``).
+
+    Underlyings are full of options, or (``linear``) without any.
+    """
     estimator = deployment.volatility_estimator
     for underlying in range(len(estimator.basket()) + 1, PLACES + 1):
         estimator.addUnderlying(underlying, WAD, sender=sender)
-    exposures = [_exposure(Random(place), place + 1) for place in range(PLACES)]
+    exposures = [_exposure(Random(place), place + 1, OPTIONS) for place in range(PLACES)]
+    linear = [_exposure(Random(place), place + 1, 0) for place in range(PLACES)]
     figures = {}
     for dates in DATES:
         model = _published(deployment, dates, sender)
@@ -41,6 +45,8 @@ def measure(deployment: Deployment, probe: ContractInstance, sender: AccountAPI)
             key = f"{dates}x{count}"
             figures[f"gas.es.{key}"] = _gas(probe, model, "shortfallAt", book, _best(model, book))
             figures[f"gas.measure.{key}"] = _gas(probe, model, "measure", book)
+        hint = _best(model, linear)
+        figures[f"gas.es.linear.{dates}x{PLACES}"] = _gas(probe, model, "shortfallAt", linear, hint)
     return figures
 
 
@@ -70,7 +76,7 @@ def _words(rng: Random, count: int) -> list[int]:
     return vectors.encode(z, y)
 
 
-def _exposure(rng: Random, underlying: int) -> Exposure:
+def _exposure(rng: Random, underlying: int, count: int) -> Exposure:
     """Options of a month around the money, long and short, and a perpetual."""
     vol_moves = tuple(ONE + node.vol_ppm * ONE // (2 * PPM) for node in NODES)
     month = SliceRisk(INDEX, WAD, svi.pack(0.002, 0.01, -0.3, 0.0, 0.1), 0, vol_moves)
@@ -82,9 +88,9 @@ def _exposure(rng: Random, underlying: int) -> Exposure:
             rng.random() < 0.5,
             month,
         )
-        for i in range(OPTIONS)
+        for i in range(count)
     ]
-    delta = sum(option.notional for option in options) // 2
+    delta = sum(option.notional for option in options) // 2 or (-1) ** underlying * 10**6 * WAD
     return profile.exposure(underlying, DEVIATION, delta, delta, options, 2 * ONE, 0)
 
 

@@ -16,6 +16,8 @@ from scripts.keeping.telemetry import Metrics
 
 DAY = 86_400
 GAS_MARGIN = 1.25
+# Interest and funding that have not accrued when a call is tried may when it is sent.
+GAS_OF_ACCRUALS = 100_000
 # What one finds who comes too late: another keeper, or the owner, was first.
 LOST_RACES = {
     "AlreadyInAuction",
@@ -167,7 +169,7 @@ class Hand:
             receipt = getattr(contract, name)(
                 *arguments,
                 sender=self.sender,
-                gas_limit=int(attempt.gas * GAS_MARGIN),
+                gas_limit=int(attempt.gas * GAS_MARGIN) + GAS_OF_ACCRUALS,
                 raise_on_revert=False,
             )
         except ApeException as error:

@@ -217,6 +217,7 @@ def test_address_needs_no_quotes(tmp_path):
 
 def test_json_is_read_too(tmp_path, content):
     path = tmp_path / "configuration.json"
+    content["predictive"]["vectors"] = str(load_configuration().predictive.vectors)
     path.write_text(json.dumps(content), encoding="utf-8")
     assert load_configuration(path) == load_configuration()
 

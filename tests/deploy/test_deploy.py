@@ -297,6 +297,7 @@ def test_failure_leaves_a_manifest_to_continue_from(
     begun = json.loads(path.read_text(encoding="utf-8"))["contracts"]
     assert begun.keys() == {
         *("Governance", "Parameters", "SignedReports", "OracleHub", "VolatilityEstimator"),
+        "PredictiveModel",
     }
     finished = deploy(configuration, deployer, path).manifest.contracts
     assert begun.items() < finished.items()
