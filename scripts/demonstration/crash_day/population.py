@@ -26,6 +26,8 @@ HALF_SPREAD = 2e-4
 COSTS = 8e-4
 # Of all accounts, in predictive mode; who they are is drawn apart, so that all else stays as it is.
 PREDICTIVE_SHARE, PREDICTIVE_STREAM = 0.2, 3
+# What the contracts may charge options in that mode above the numpy model: for interpolation.
+INTERPOLATION = 1.5
 
 
 class Product(NamedTuple):
@@ -221,12 +223,18 @@ def opened(holders: list[Holder], market: Market) -> tuple[packed.Instruments, P
     return packed.decode(words), portfolios
 
 
+def _is_interpolated(holder: Holder) -> bool:
+    is_predictive = holder.mode == MarginMode.PREDICTIVE
+    return is_predictive and any(instruments.is_option(word) for word in holder.sizes)
+
+
 def _funded(holders: list[Holder], fullness: np.ndarray, market: Market) -> list[Holder]:
     """Set the cash of each: initial margin over fullness, less what it has already, and costs."""
     words, portfolios = opened(holders, market)
     risk = scenarios.price(market, words)
     result = margin.margin(market, risk, portfolios)
-    wanted = result.initial_margin / fullness - result.initial_equity
+    charged = [INTERPOLATION if _is_interpolated(holder) else 1.0 for holder in holders]
+    wanted = result.initial_margin * charged / fullness - result.initial_equity
     traded = np.abs(portfolios.size) * risk.value[portfolios.instrument]
     costs = COSTS * np.bincount(portfolios.account, traded, len(holders))
     for holder, cash in zip(holders, (wanted + costs).tolist(), strict=True):
