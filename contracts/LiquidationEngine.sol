@@ -35,7 +35,7 @@ import {
     WindowLevel
 } from "./types/Liquidation.sol";
 import {Position} from "./types/Position.sol";
-import {Assessment, CashState, Health} from "./types/Types.sol";
+import {Assessment, CashState, Health, MarginMode} from "./types/Types.sol";
 
 /// @title Liquidation and the waterfall
 /// @notice Specification, Liquidation. The last part of the ledger's code that calls of the margin
@@ -170,6 +170,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         Account memory seller = sale.account;
         _touch(seller, 0, state);
         Account memory buyer = _openAccount(bidder, TransientSnapshot.BID, state);
+        int256 soldCash = seller.header.cash;
         _movePositions(seller, buyer, fraction);
         _moveCollateral(seller, buyer, fraction);
         int256 limit = Auction.limitOfSlice(maxPrice, fraction);
@@ -180,6 +181,9 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
             id, bidder, fraction, payment, sources.fees, sources.fund, sources.socialised
         );
         _recordSale(sale, seller, fraction);
+        if (_isHealthyCopy(sale, soldCash, buyer)) {
+            TransientSnapshot.forget(bidder);
+        }
         _storeAccount(seller);
         _storeAccount(buyer);
         _cashState = state;
@@ -414,6 +418,24 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         int256 part = Slice.part(seller.header.cash, fraction);
         Interest.changeCash(seller, state, FixedPoint.max(payment, 0) - part);
         Interest.changeCash(buyer, state, part - payment);
+    }
+
+    /// @dev Whether a bidder had cash alone, in mode `PORTFOLIO` and healthy, and the account sold
+    /// tells that it is still, so that it needs no assessment of its own. Sizes scale closely enough
+    /// for that; collateral, of few large pieces maybe, does if all of it goes.
+    function _isHealthyCopy(Sale memory sale, int256 soldCash, Account memory buyer)
+        private
+        view
+        returns (bool)
+    {
+        Header memory sold = sale.account.header;
+        return sale.found.price >= 0 && Accounts.isPlain(_headers[buyer.id])
+            && TransientSnapshot.flags(buyer.id) & TransientSnapshot.MUST_CHECK == 0
+            && sold.marginMode != MarginMode.PREDICTIVE
+            && (sale.fraction == WAD || sold.collateralBitmap == 0)
+            && Auction.isCopyHealthy(
+                sale.found.assessment, soldCash, buyer.header.cash, sale.fraction
+            );
     }
 
     /// @dev A slice that restores the account leaves it healthy, and is not assessed again.

@@ -83,6 +83,11 @@ library Accounts {
         });
     }
 
+    /// @notice Whether a packed header tells of nothing but cash, in mode `PORTFOLIO` and healthy.
+    function isPlain(uint256 word) internal pure returns (bool) {
+        return word >> 192 == 0;
+    }
+
     /// @notice Health and whether the account is for sale, in one.
     function status(Health health, bool inAuction) internal pure returns (AccountStatus) {
         if (!inAuction || health == Health.INSOLVENT) return AccountStatus(uint8(health));

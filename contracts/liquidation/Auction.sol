@@ -13,6 +13,9 @@ library Auction {
     using FixedPoint for uint256;
 
     int256 private constant MAX_PRICE = 2 ** 192;
+    /// @dev More than the rounding of sizes can cost a copy, where an index is above its interval:
+    /// 64 times 1e-18 units at prices below 2^96 and 2^11 USD of requirement for each USD of delta.
+    uint256 private constant SLACK = 2 ** 56;
 
     /// @notice Reward for starting the auction, USD, rounded down; none that could make the account
     /// insolvent.
@@ -142,6 +145,26 @@ library Auction {
     function priceOfSlice(int256 price, uint256 fraction) internal pure returns (int256) {
         // Fractions are at most 1e18.
         return FixedPoint.mulUp(price, int256(fraction));
+    }
+
+    /// @notice Whether a bidder who had nothing but cash is healthy with a slice, by what was found
+    /// of the account sold: requirement and profit that counts scale with the positions, and
+    /// concentration falls faster.
+    /// @param assessment Of the account sold, before.
+    /// @param soldCash Its cash then.
+    /// @param cash Cash of the bidder afterwards.
+    /// @return False also if it cannot be told.
+    function isCopyHealthy(
+        Assessment memory assessment,
+        int256 soldCash,
+        int256 cash,
+        uint256 fraction
+    ) internal pure returns (bool) {
+        int256 f = int256(fraction);
+        uint256 margin = fraction.mulUp(assessment.initialMargin);
+        int256 free = cash + FixedPoint.mulDown(assessment.initialEquity - soldCash, f);
+        return free >= int256(margin + (margin >> 20) + SLACK)
+            && cash + FixedPoint.mulDown(assessment.collateralEquity - soldCash, f) >= 0;
     }
 
     /// @notice Greatest payment for a slice that a bidder accepts, USD, signed, rounded up.

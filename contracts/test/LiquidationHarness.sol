@@ -93,6 +93,15 @@ contract LiquidationHarness is CaseMap {
         return Auction.limitOfSlice(maxPrice, fraction);
     }
 
+    function isCopyHealthy(
+        Assessment calldata a,
+        int256 soldCash,
+        int256 cash,
+        uint256 fraction
+    ) external pure returns (bool) {
+        return Auction.isCopyHealthy(a, soldCash, cash, fraction);
+    }
+
     function volumesOf(
         uint256[] calldata positions,
         uint256[] calldata collateral,

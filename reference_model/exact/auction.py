@@ -14,6 +14,10 @@ from reference_model.types import (
     Health,
 )
 
+# More than the rounding of sizes can cost a copy, where an index is above its interval: 64 times
+# 1e-18 units at prices below 2^96 and 2^11 USD of requirement for each USD of delta.
+COPY_SLACK = 2**56
+
 
 class Clock(NamedTuple):
     """Clock of an auction as stored, active times in seconds.
@@ -173,3 +177,21 @@ def sold_fraction(
     if restore == largest == WAD and leaves_dust(assessment, fraction, p):
         return WAD
     return fraction
+
+
+def is_copy_healthy(assessment: Assessment, sold_cash: int, cash: int, fraction: int) -> bool:
+    """Whether a bidder who had nothing but cash is healthy with a slice, as far as can be told.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Of the account sold, before; its requirement and profit scale with its positions.
+    sold_cash, cash : int
+        Of that account before, and of the bidder afterwards, USD, WAD.
+    fraction : int
+        Sold, WAD.
+    """
+    margin = mul_up(fraction, assessment.initial_margin)
+    initial_equity = cash + mul_down(assessment.initial_equity - sold_cash, fraction)
+    collateral_equity = cash + mul_down(assessment.collateral_equity - sold_cash, fraction)
+    return initial_equity >= margin + (margin >> 20) + COPY_SLACK and collateral_equity >= 0

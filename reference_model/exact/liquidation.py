@@ -33,7 +33,7 @@ from reference_model.exact.fixed_point import (
     to_raw_up,
     to_wad_down,
 )
-from reference_model.exact.ledger import CASH, Account, max_positions, require_valid
+from reference_model.exact.ledger import CASH, Account, Check, max_positions, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
 from reference_model.types import (
@@ -43,6 +43,7 @@ from reference_model.types import (
     Assessment,
     AuctionPreview,
     LastStep,
+    MarginMode,
     Portfolio,
 )
 
@@ -336,6 +337,8 @@ class Liquidation(Settlement):
         self._changing(account)
         self._changing(bidder).bid = True
         self._accrue_interest()
+        sold, buyer = self._account(account), self._account(bidder)
+        sold_cash = self._cash_of(sold)
         paid, payment = waterfall.Payment(), mul_up(max(0, offer.price), fraction)
         if offer.price < 0:
             paid = self._pay_claim(account, offer, fraction)
@@ -348,6 +351,11 @@ class Liquidation(Settlement):
             self._end_auction(account, None)
         else:
             self._record(account, offer.assessment)
+        may_copy = offer.price >= 0 and is_plain(buyer) and scales(sold, fraction)
+        if may_copy and not self._checks[bidder].required:
+            after = self._account(bidder)
+            if auction.is_copy_healthy(offer.assessment, sold_cash, after.cash, fraction):
+                self._checks[bidder] = Check(after)
         return fraction, payment
 
     def _transfer(self, account: int, bidder: int, fraction: int, price: tuple[int, int]) -> None:
@@ -582,3 +590,17 @@ def require_liquidatable(account: int, seen: Assessment) -> None:
     """
     if not auction.is_liquidatable(seen):
         raise NotLiquidatable(account, seen.equity, seen.maintenance_margin)
+
+
+def is_plain(account: Account) -> bool:
+    """Whether an account has nothing but cash, in mode `PORTFOLIO` and healthy."""
+    return account == Account(account.cash, account.cash_index)
+
+
+def scales(account: Account, fraction: int) -> bool:
+    """Whether a slice is so nearly a scaled copy that what is found of one tells of the other.
+
+    Sizes scale closely enough; collateral, of few large pieces maybe, does if all of it goes.
+    """
+    is_predictive = account.margin_mode == MarginMode.PREDICTIVE
+    return not is_predictive and (fraction == WAD or not account.collateral_bitmap)

@@ -205,18 +205,18 @@ def _settle(bench: Bench) -> int:
 def _liquidation(bench: Bench, n: int) -> dict[str, int]:
     """Gas of starting an auction of the whole book, and of bids for slices of it.
 
-    The book is levered until the next fall of the price makes it liquidatable; a bidder has cash
+    The book is levered until the next move of the price makes it liquidatable; a bidder has cash
     alone, or has already taken a slice (`bid_held`), or takes all that is left (`bid_full`).
     """
     engine, account, deployer = bench.engine, bench.account, bench.deployer
     with ape.chain.isolate():
         _lever(bench)
-        _fall_until(bench, lambda preview: preview.restoringFraction > 0)
+        _move_until(bench, lambda preview: preview.restoringFraction > 0)
         start = engine.startAuction(account, account_of(deployer), sender=deployer)
         bench.new_dealer()
         arguments = account, bench.dealer_account, WAD // 1000, DEPOSIT * WAD
         bids = [engine.bid(*arguments, sender=bench.dealer) for _ in range(2)]
-        _fall_until(bench, lambda preview: preview.restoringFraction == WAD)
+        _move_until(bench, lambda preview: preview.restoringFraction == WAD)
         bench.new_dealer()
         arguments = account, bench.dealer_account, WAD, DEPOSIT * WAD
         bids.append(engine.bid(*arguments, sender=bench.dealer))
@@ -225,19 +225,23 @@ def _liquidation(bench: Bench, n: int) -> dict[str, int]:
 
 
 def _lever(bench: Bench) -> None:
-    """Take out nearly all that initial margin leaves."""
+    """Take out all collateral and nearly all cash that initial margin leaves."""
+    asset = bench.deployment.manifest.assets["WBTC"]
+    balance_raw = 10 * 10 ** bench.deployment.tokens["WBTC"].decimals()
+    bench.engine.withdraw(bench.account, asset, balance_raw, bench.trader, sender=bench.trader)
     portfolio = bench.engine.portfolio(bench.account)
     a = bench.deployment.risk_model.assess(portfolio)
     free = min(a.initialEquity - a.initialMargin, a.collateralEquity) - a.initialMargin // 100
     bench.engine.withdraw(bench.account, 0, free // 10**12, bench.trader, sender=bench.trader)
 
 
-def _fall_until(bench: Bench, is_reached: Callable) -> None:
-    """Let the price fall by one percent after the other."""
+def _move_until(bench: Bench, is_reached: Callable) -> None:
+    """Let the price fall and rise further and further, from where it started."""
     for percent in range(1, 90):
-        bench.push(bench.snapshot(index=INDEX * (1 - percent / 100)))
-        if is_reached(bench.engine.auctionOf(bench.account)):
-            return
+        for sign in (-1, 1):
+            bench.push(bench.snapshot(index=INDEX * (1 + sign * percent / 100)))
+            if is_reached(bench.engine.auctionOf(bench.account)):
+                return
     raise AssertionError("the book stands any price")
 
 

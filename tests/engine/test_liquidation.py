@@ -6,6 +6,7 @@ is long one ETH from 2,000 on 400 of cash unless a test says otherwise.
 
 from types import SimpleNamespace
 
+import ape
 import pytest
 from engine.world import (
     AUCTION,
@@ -367,6 +368,45 @@ def test_the_bidder_must_end_healthy(on_sale):
     venue.deposit(venue.other, CASH, 1_000)
     venue.bid(bidder=venue.other)
     assert venue.status(venue.other) == HEALTHY
+
+
+def test_a_bidder_with_cash_alone_is_judged_by_the_account_sold(on_sale):
+    """Without an assessment; with less than what tells enough it is assessed like everybody."""
+    venue, fraction = on_sale, WAD // 10
+    preview = venue.preview()
+    # Initial margin of a tenth, 35, less what the slice brings, and the slack of 2^56 + 35 / 2^20.
+    least = 35 * WAD - (preview.assessment.equity - preview.price) // 10
+    slack = 2**56 + 35 * WAD // 2**20
+    used = {}
+    for owner, more in (
+        (venue.bidder, 10_000),
+        (venue.other, (least + slack) / WAD + 1e-6),
+        (venue.lender, (least + slack) / WAD - 1e-6),
+    ):
+        with ape.chain.isolate():
+            if owner != venue.bidder:
+                venue.deposit(owner, CASH, more)
+            venue.next_block_at(venue.now)
+            used[owner] = venue.bid(fraction, bidder=owner).gas_used
+            assert venue.status(owner) == HEALTHY
+    assert used[venue.other] + 15_000 < used[venue.lender]
+    # Anything but cash, and it is no copy.
+    venue.deposit(venue.lender, CASH, 1_000)
+    venue.deposit(venue.lender, WETH, 1)
+    venue.next_block_at(venue.now)
+    assert venue.bid(fraction, bidder=venue.lender).gas_used > used[venue.other]
+
+
+def test_a_copy_owes_what_its_owner_did_before_in_the_batch(on_sale):
+    """What was withdrawn in the same batch is judged, copy or not."""
+    venue, bidder = on_sale, account_of(on_sale.bidder)
+    venue.wait(4_000)
+    withdraw = "withdraw", (bidder, CASH, 1, venue.bidder)
+    bid = "bid", (account_of(venue.trader), bidder, WAD // 10, ANY_PRICE)
+    posted, most = venue.market.spot(ETH)[4], 1_800
+    with venue.refuses("StalePrice", account=bidder, oldestTimestamp=posted, maxPriceAge=most):
+        venue.batch(venue.bidder, withdraw, bid)
+    venue.batch(venue.bidder, bid)
 
 
 def test_an_account_in_auction_cannot_bid(on_sale):

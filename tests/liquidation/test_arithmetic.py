@@ -193,6 +193,22 @@ def test_windows_bind_nobody_whose_solvency_they_could_cost(harness, rng):
     assert 0 < sum(auction.is_deep(a) for a, *_ in cases) < COUNT
 
 
+def test_what_tells_that_a_copy_is_healthy_agrees_with_the_model(harness, rng):
+    cases, answers = [], []
+    for _ in range(COUNT):
+        a, fraction = assessment(rng), wide(rng, WAD)
+        sold_cash = rng.choice((-1, 1)) * wide(rng, 2**103)
+        # The least cash that does, and one unit less.
+        least = -(2**200)
+        for bit in reversed(range(202)):
+            if not auction.is_copy_healthy(a, sold_cash, least + (1 << bit) - 1, fraction):
+                least += 1 << bit
+        cases += [(a, sold_cash, least - below, fraction) for below in (0, 1)]
+        answers += [True, False]
+    assert [auction.is_copy_healthy(*case) for case in cases] == answers
+    assert harness.disagreements("isCopyHealthy", auction.is_copy_healthy, cases) == []
+
+
 def test_price_of_a_slice_rounds_against_the_bidder(harness, rng):
     prices = [rng.choice((-1, 1)) * wide(rng, 2**190) for _ in range(COUNT)]
     cases = [(price, wide(rng, WAD)) for price in prices]

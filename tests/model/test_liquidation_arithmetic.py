@@ -1,10 +1,21 @@
 """Arithmetic of auctions, slices, windows and the waterfall: by hand, and whatever is drawn."""
 
+from random import Random
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reference_model.exact import auction, deleveraging, instrument, position, sale, waterfall
+from reference_model import cases
+from reference_model.exact import (
+    auction,
+    deleveraging,
+    instrument,
+    position,
+    risk_model,
+    sale,
+    waterfall,
+)
 from reference_model.exact import windows as limits
 from reference_model.exact.fixed_point import mul_down, mul_up
 from reference_model.types import (
@@ -231,6 +242,42 @@ def test_a_slice_passes_every_unit_from_one_to_the_other(sold, bidder, fraction)
         assert gross[0] - gross[1] == after.netted.get(u, 0) >= 0
     if fraction == WAD:
         assert after.kept == ()
+
+
+def least_cash_of_a_copy(seen, sold_cash, fraction):
+    """Least cash with which a copy counts as healthy."""
+    margin = mul_up(fraction, seen.initial_margin)
+    wanted = margin + (margin >> 20) + auction.COPY_SLACK
+    return max(
+        wanted - mul_down(seen.initial_equity - sold_cash, fraction),
+        -mul_down(seen.collateral_equity - sold_cash, fraction),
+    )
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_whoever_counts_as_a_healthy_copy_is_healthy(whole):
+    """Random books in random markets, in which no interval is wider than the index."""
+    rng, closest = Random(8), 2**200
+    for _ in range(60):
+        market, books = cases.random_case(rng, 10)
+        if any(spot.confidence > spot.index for spot in market.spots):
+            continue
+        for sold in books:
+            if not whole:
+                sold = sold._replace(collateral=())
+            fraction = WAD if whole else rng.choice((rng.randint(1, WAD), WAD - 1, WAD // 2))
+            seen = risk_model.assess(sold, market)
+            cash = least_cash_of_a_copy(seen, sold.cash, fraction)
+            assert auction.is_copy_healthy(seen, sold.cash, cash, fraction)
+            assert not auction.is_copy_healthy(seen, sold.cash, cash - 1, fraction)
+            positions = sale.transfer(list(sold.positions), [], fraction).received
+            copy = sold._replace(cash=cash, positions=tuple(positions), margin_mode=0)
+            found = risk_model.assess(copy, market)
+            assert found.collateral_equity >= 0
+            free = found.initial_equity - found.initial_margin
+            assert free >= -(found.initial_margin >> 30)
+            closest = min(closest, free)
+    assert closest < 2 * auction.COPY_SLACK
 
 
 def test_the_volume_of_a_hedge_is_small():
