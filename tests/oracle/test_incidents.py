@@ -5,15 +5,15 @@ unit; parameters are those of `scripts/deploy.yaml` unless a test says otherwise
 same path through the same engine with the one rule that was missing then taken away.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from oracle import incidents
+from oracle.incidents import CBETH_BEGINS, CBETH_PRICE, Capo, Incident, still
 
-from oracle_mock import catalogue, faults, replays, sources
-from oracle_mock.faults import Fault
-from oracle_mock.market import Rate, to_wad
-from oracle_mock.paths import depeg
-from oracle_mock.sources import MARK, Reading
+from oracle_mock import catalogue, sources
+from oracle_mock.market import to_wad
+from oracle_mock.sources import MARK
 from reference_model.exact import instrument, price_sources
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError, UnrealisedProfitWithdrawal
@@ -25,7 +25,6 @@ from reference_model.types import DAY, WAD, YEAR, Health, InterestParameters
 from scripts.fuzzing.faults import Desk, Holder, Rules, Subject, withdrawable
 
 MILLION = 10**6
-SEED = 11
 ETHER = Subject("ETH", "wstETH")
 DEBTS_OF_OTHERS = InterestParameters(0, 0, 0, WAD // 2, 0)
 
@@ -41,8 +40,12 @@ class Moment:
     desk: Desk
 
 
-def moments(published, rules, source=1):
-    """Lead an exact hub along what venues publish; `source` is the one taken at its word."""
+def moments(incident, rules):
+    """Lead an exact hub along what venues publish of an incident."""
+    subject = rules.subject
+    venues = {name: sources.VENUES for name in subject.names}
+    venues[subject.underlying + MARK] = sources.VENUES[-1:]
+    published = incident.broadcast(venues)
     desk = Desk(published, rules.feeds, rules.fixed)
     for step in published.steps():
         if step.halted:
@@ -50,13 +53,7 @@ def moments(published, rules, source=1):
         desk.take(step)
         now = step.truth.time
         markets = (rules.of_truth(step.truth), rules.of_hub(desk.hub, now))
-        yield Moment(now, *markets, rules.of_source(desk, source, now), desk)
-
-
-def broadcast(path, subject=ETHER, seed=SEED):
-    venues = {name: sources.VENUES for name in subject.names}
-    venues[subject.underlying + MARK] = sources.VENUES[-1:]
-    return sources.broadcast(path, seed, venues)
+        yield Moment(now, *markets, rules.of_source(desk, incident.source, now), desk)
 
 
 def price_of(market, rules, token):
@@ -134,10 +131,10 @@ def withdraw_most(engine, account, amount_raw):
     return low
 
 
-def mango(rules, path):
+def mango(rules, incident):
     """One owner, two accounts, a pump on every venue: what may leave, and what naively."""
     engine, taken, naive, long = None, 0, 0, OWNER << 8
-    for moment in moments(broadcast(path, rules.subject), rules):
+    for moment in moments(incident, rules):
         if engine is None:
             engine = Engine(moment.hub, DEBTS_OF_OTHERS, (), Token(1, 6))
             for account, amount in ((long, DEPOSIT), (long + 1, DEPOSIT), (LENDER << 8, LENT)):
@@ -163,7 +160,7 @@ def test_mango_profit_of_a_pump_is_not_lent_out():
     E - IM allows may leave, without `C >= 0`: the whole pool, 100 million of a stranger's.
     """
     rules = pumped()
-    _, taken, naive = mango(rules, catalogue.build("pump", SEED))
+    _, taken, naive = mango(rules, incidents.mango())
     deposited = 2 * DEPOSIT
     assert naive >= 20 * MILLION, "the naive rule pays out money that strangers deposited"
     assert 0 < taken <= deposited, "what leaves is what was brought in, by one account or the other"
@@ -172,24 +169,14 @@ def test_mango_profit_of_a_pump_is_not_lent_out():
 def test_mango_withdrawal_beyond_is_refused_by_name():
     """The refusal at the top names the rule: profit that nobody has paid in cannot leave."""
     rules = pumped()
-    path = catalogue.build("pump", SEED)
+    path = incidents.mango().path
     top = max(range(len(path)), key=lambda i: path[i].markets["SOL"].index)
-    engine, _, _ = mango(rules, [*path[: top + 1], *_still(path[top], 3, 60)])
+    engine, _, _ = mango(rules, Incident([*path[: top + 1], *still(path[top], 3, 60)]))
     long = OWNER << 8
     a = engine.account(long)
     assert a.positions
     with pytest.raises(UnrealisedProfitWithdrawal):
         engine.withdraw(OWNER, long, 0, (max(0, a.cash) // 10**12) + 10**6)
-
-
-def _still(snapshot, count, seconds):
-    return [_at(snapshot, snapshot.time + seconds * (i + 1)) for i in range(count)]
-
-
-def _at(snapshot, time):
-    markets = {n: replace(m, observed=time) for n, m in snapshot.markets.items()}
-    rates = {t: replace(r, observed=time) for t, r in snapshot.rates.items()}
-    return replace(snapshot, time=time, markets=markets, rates=rates)
 
 
 # --- USDC, March 2023 --------------------------------------------------------------------------
@@ -208,9 +195,8 @@ def test_usdc_de_peg_lends_no_more_than_a_dollar_token_is_worth():
     asset, parameters = rules.collaterals["USDT"]
     haircut = replace_(parameters, haircut=WAD // 50, depeg_rate=0)
     rules.collaterals["USDT"] = asset, haircut
-    path = catalogue.build("usdc-2023-03", SEED)
     lost, naive = [], []
-    for moment in moments(broadcast(path), rules):
+    for moment in moments(incidents.usdc(), rules):
         one = with_rate(moment.true, asset, WAD)
         naive.append(raid(rules, moment.true, one, "USDT"))
         lost.append(raid(rules, moment.true, moment.hub, "USDT"))
@@ -245,25 +231,19 @@ def test_cbeth_without_its_second_leg_is_no_price():
     against 1,100 tokens is insolvent at a price of 1.12; his lenders lose the loan.
     """
     rules = Rules(ETHER)  # the cash-like token plays cbETH: its feed is in dollars per token
-    price, ratio = 2_200.0, 1.12
-    begun = catalogue.start().with_rate("USDT", Rate(price, price, catalogue.start().time))
-    path = [begun, *_still(begun, 60, 60)]
-    published = broadcast(path)
-    start, end = path[20].time, path[-1].time + 1
-    for source in (1, 2, 3):
-        wrong = Fault("jump", "USDT", start, end, (source,), ratio / price)
-        published = faults.applied(published, [wrong])
+    incident = incidents.cbeth()
+    start = incident.path[CBETH_BEGINS].time
     borrower = Holder(-15 * 10**5 * WAD, {"USDT": 1_100 * WAD})
     asset = rules.collaterals["USDT"][0]
     states, naive = [], []
-    for moment in moments(published, rules):
+    for moment in moments(incident, rules):
         if moment.time >= start + 60:
             a = borrower.assess(rules, moment.hub)
             states.append(
                 (health(a), withdrawable(a, moment.hub), moment.time - a.oldest_timestamp)
             )
             naive.append(borrower.assess(rules, moment.alone))
-            assert moment.hub.collaterals[1].rate == pytest.approx(to_wad(price), rel=6e-3)
+            assert moment.hub.collaterals[1].rate == pytest.approx(to_wad(CBETH_PRICE), rel=6e-3)
     assert asset == moment.hub.collaterals[1].asset
     assert all(health(a) is Health.INSOLVENT for a in naive)
     assert max(a.equity for a in naive) < -14 * 10**5 * WAD
@@ -284,12 +264,6 @@ def test_cbeth_crossed_with_the_price_of_ether_is_its_price_in_dollars():
 # --- CAPO, March 2026 --------------------------------------------------------------------------
 
 
-def split_cap(ratio, target, now, growth):
-    """Cap of a naive growth limit: the ratio may rise by 3 %, its time moves all the way."""
-    stored, stored_at = min(target, ratio * 103 // 100), now - 7 * DAY
-    return stored + stored * growth * (now - stored_at) // (WAD * YEAR)
-
-
 def test_capo_ratio_and_time_move_together():
     """10 March 2026: the cap on wstETH at Aave fell 2.85 % below its rate; 34 accounts liquidated.
 
@@ -299,17 +273,15 @@ def test_capo_ratio_and_time_move_together():
     numbers by the same rule, an account with a tenth of its debt to spare fails. Here the line
     starts anew from the rate itself, ratio and time in one, every day or two years apart.
     """
-    rate, growth = to_wad(1.2289), to_wad(0.0875)
-    stored, target = to_wad(1.1572), to_wad(1.2282)
-    now = 1_773_100_000
-    cap = split_cap(stored, target, now, growth)
+    rate, cap, now = Capo.RATE, Capo.split_cap(), 1_773_100_000
     assert cap / rate - 1 == pytest.approx(-0.0285, abs=3e-4)
 
     begun = now - 2 * YEAR
-    lines = {days: price_sources.CappedRate(stored, growth, begun) for days in (1, 30, 365)}
-    for day in range(0, 2 * 365 + 1):
-        time = begun + day * DAY
-        grown = stored + (rate - stored) * day // (2 * 365)
+    lines = {
+        days: price_sources.CappedRate(Capo.STORED, Capo.GROWTH, begun) for days in (1, 30, 365)
+    }
+    for day in range(0, Capo.DAYS + 1):
+        time, grown = begun + day * DAY, Capo.grown(day)
         for days, line in lines.items():
             assert line.read(grown, time).price == grown, "a rate within its bound is never cut"
             if day and day % days == 0:
@@ -346,15 +318,8 @@ def test_one_venue_at_65_cents_moves_nothing():
     that venue alone decides; of a million dollars the account seems to have lost a quarter or more.
     """
     rules = Rules(ETHER)
-    venue = replays.usde_venue()
-    path = catalogue.build("usde-2025-10", SEED)
-    printed = tuple(
-        Reading(int(time), float(price), float(price) * 5e-4, int(time))
-        for time, price in zip(venue.time, venue.value, strict=True)
-    )
-    published = faults.replayed(broadcast(path), "USDT", 2, printed)
     holder, lost, widths, naive = None, 0.0, [], []
-    for moment in moments(published, rules, source=2):
+    for moment in moments(incidents.one_venue(), rules):
         if holder is None:
             holder, _ = leveraged(rules, moment.true, "USDT", to_spare=0.01)
         a = holder.assess(rules, moment.hub)
@@ -383,14 +348,8 @@ def test_frozen_feed_lends_nothing_on_a_price_that_is_gone(kind):
     with new ones. Naive run: that source alone; who brings tokens for a million takes millions.
     """
     rules = Rules(ETHER)
-    path = depeg(
-        catalogue.start(), "USDT", 0.9, SEED, recovery=0.0, step_seconds=300, fall_steps=24
-    )
-    start = path[1].time
-    fault = Fault(kind, "USDT", start, path[-1].time + 1, (1,))
-    published = faults.applied(broadcast(path), [fault])
     lost, naive = [], []
-    for moment in moments(published, rules, source=1):
+    for moment in moments(incidents.frozen_feed(kind), rules):
         lost.append(raid(rules, moment.true, moment.hub, "USDT"))
         naive.append(raid(rules, moment.true, moment.alone, "USDT"))
     assert max(naive) > 5 * MILLION
