@@ -21,6 +21,7 @@ from scripts._deployment import (
     manifest_path,
 )
 from scripts._hub import mock_signers
+from scripts._options import Number
 from scripts.keeping import chores, files, publishing
 from scripts.keeping.chain import Chain, NodeError, methods
 from scripts.keeping.checkpoint import Checkpoint, CheckpointError
@@ -86,7 +87,7 @@ def command(name: str, *options: Callable) -> Callable:
 
 def dollars(name: str, default: float, text: str) -> Callable:
     """Declare an option in USD."""
-    kind = click.FloatRange(min=0)
+    kind = Number(min=0)
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
@@ -95,7 +96,7 @@ SPENDING = (
     dollars("--max-spend-day", 250_000, "USD on payments and gas within 24 hours."),
     click.option(
         "--native-usd",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         show_default="price of the underlying of that name",
         help="USD per unit of what gas is paid in.",
     ),
@@ -227,33 +228,31 @@ def say_dry(executes: bool) -> None:
         show_default="sub-account 0 of the account that pays",
         help="Account that takes slices over: id, 0xowner:subaccount, or a name of the manifest.",
     ),
-    click.option(
-        "--poll", type=click.FloatRange(min=0.1), default=3, show_default=True, help="Seconds."
-    ),
+    click.option("--poll", type=Number(min=0.1), default=3, show_default=True, help="Seconds."),
     click.option(
         "--refresh",
-        type=click.FloatRange(min=1),
+        type=Number(min=1),
         default=3_600,
         show_default=True,
         help="Seconds after which all accounts are read again.",
     ),
     click.option(
         "--near",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         default=0.05,
         show_default=True,
         help="The chain is asked about accounts with equity below maintenance margin plus this.",
     ),
     click.option(
         "--risk-rate",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         default=0.05,
         show_default=True,
         help="USD wanted per USD that initial margin of the bidder grows; credited for hedges.",
     ),
     click.option(
         "--cushion",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         default=0.2,
         show_default=True,
         help="Share of initial margin that the bidder keeps above it.",

@@ -1,5 +1,6 @@
 """Play a price path with faults against a deployment: `ape run oracle`."""
 
+import math
 import re
 import secrets
 import signal
@@ -22,6 +23,7 @@ from scripts._deployment import (
     choose_account,
     manifest_path,
 )
+from scripts._options import Number
 from scripts.playback import figure, record
 from scripts.playback.player import FaultPlan, Player, Progress, Settings, begin, catch_up
 
@@ -64,6 +66,8 @@ def parse_fault(text: str, defaults: tuple[str, str, str, str]) -> FaultPlan:
             size = float(given[4])
         except ValueError as error:
             raise click.BadParameter(f"size '{given[4]}' is no number") from error
+        if not math.isfinite(size):
+            raise click.BadParameter(f"size '{given[4]}' is not finite")
     seconds = parse_duration(duration)
     if seconds == 0:
         raise click.BadParameter(f"'{text}' lasts no time: give --for")
@@ -142,7 +146,7 @@ def _new(
 @click.option("--seed", type=click.IntRange(min=0), help="Run to repeat; a new one by default.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0,
     show_default="as fast as it goes",
     help="Seconds of the path per second: 1 is real time, 60 a minute a second.",

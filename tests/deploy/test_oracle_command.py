@@ -82,6 +82,7 @@ def test_fault_is_a_kind_with_what_differs_from_the_other_options():
     for text, message in (
         ("flood", "no fault 'flood'; there are stale, frozen"),
         ("jump:ETH:1:1h:1h:x", "size 'x' is no number"),
+        ("jump:ETH:1:1h:1h:nan", "size 'nan' is not finite"),
         ("zero:ETH:1:1h:1h:2", "zero has no size"),
         ("zero:ETH:1:1h:1h:2:3", "write KIND:ASSET"),
         ("zero:ETH:1:1h:0s", "lasts no time"),
@@ -101,6 +102,7 @@ def test_bad_input_is_answered_with_what_to_do(run, deployment, path, tmp_path):
     known = ("--manifest", path, "--out", tmp_path)
     for arguments, message in (
         (("--path", "moon", *known), "no path 'moon'; there are jump-diffusion"),
+        (("--speed", "nan", *known), "'nan' is no number"),
         (("--fault", "flood", *known), "no fault 'flood'; there are stale"),
         (("--fault", "stale", "--asset", "DOGE", *known), "no price 'DOGE' in the deployment"),
         (("--fault", "stale", "--sources", "9", *known), "ETH has sources 1 to 3, not 9"),

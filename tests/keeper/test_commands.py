@@ -159,6 +159,13 @@ def test_command_that_there_is_not_is_named():
         keeper.cli.main(["fly"], standalone_mode=False)
 
 
+@pytest.mark.parametrize("option", ["--max-spend-run", "--max-size", "--native-usd", "--poll"])
+def test_limit_that_no_sum_exceeds_is_refused(option):
+    """Nothing is greater than what is no number: spending went on without a limit."""
+    with pytest.raises(click.BadParameter, match="'nan' is no number"):
+        keeper.cli.main(["watch", option, "nan"], standalone_mode=False)
+
+
 def test_keeper_watches_until_it_is_told_to_stop(world, manifest_file, tmp_path):
     """As a person starts it: passes are logged as JSON, a signal ends it after a pass."""
     arguments = ["--manifest", manifest_file, "--checkpoint", tmp_path / "watch.sqlite"]
