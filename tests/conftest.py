@@ -1,23 +1,32 @@
-"""What all tests share: up-to-date contracts, quick test accounts, patient Hypothesis."""
+"""What all tests share: up-to-date contracts, a quick ape, patient Hypothesis."""
 
+import os
 import subprocess
 import sys
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import ape_test.accounts
+import ape
 import hypothesis
 import pytest
 from ape.managers.chain import ChainManager
 from ape.pytest.fixtures import FixtureMap
 
+from scripts._isolation import isolated
+from tests.shortcuts import take_shortcuts
+
 # For those who run the tests without make.
 subprocess.run([sys.executable, Path(__file__).parents[1] / ".tools/forget_stale.py"], check=True)
 
-# ape derives the keys of its test accounts anew whenever it looks one up, for every address of
-# every trace too. They never change, and the derivation costs more than most transactions.
-ape_test.accounts.generate_dev_accounts = cache(ape_test.accounts.generate_dev_accounts)
+# ape lists the nodes it starts in a folder of the user's, keeps those that were killed, and looks
+# at each when one of its processes ends, which takes seconds where there are hundreds. The tests,
+# their workers and the commands they start share a list that ends with them.
+if "APE_DATA_FOLDER" not in os.environ:
+    data_folder = TemporaryDirectory()
+    os.environ["APE_DATA_FOLDER"] = data_folder.name
+ape.config.DATA_FOLDER = Path(os.environ["APE_DATA_FOLDER"])
+
+take_shortcuts()
 
 # One example may wait for a chain, so its time says nothing.
 hypothesis.settings.register_profile("chain", hypothesis.settings.default, deadline=None)
@@ -41,26 +50,7 @@ def fixtures_of(cls, item):
 
 FixtureMap.from_test_item = classmethod(fixtures_of)
 
-_isolate = ChainManager.isolate
-
-
-@contextmanager
-def isolate(self):
-    """Do what ape does, but pass on the errors of the block, which ape drops after its cleanup.
-
-    An assertion in the block could not fail otherwise.
-    """
-    errors = []
-    with _isolate(self):
-        try:
-            yield
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-
-
-ChainManager.isolate = isolate
+ChainManager.isolate = isolated
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from reference_model.exact.ledger import MAX_PREDICTIVE_POSITIONS
 from reference_model.types import DAY, WAD, MarginMode, Scenario
 from scripts._configuration import load_configuration
 from scripts._deployment import Deployment, deploy
+from scripts._isolation import isolated
 from scripts._orders import OrderDesk, account_of
 from scripts.benchmarks import market, shortfall
 
@@ -173,7 +174,7 @@ def _transfers(bench: Bench) -> dict[str, int]:
 
 def _requirement(bench: Bench, n: int, default: list[Scenario]) -> dict[str, int]:
     figures = _of_all_modes(bench, n, len(default))
-    with ape.chain.isolate():
+    with isolated(ape.chain):
         finer = grid_of_33()
         bench.parameters.setScenarios(finer, sender=bench.deployer)
         ramp = bench.parameters.globalParameters().rampSeconds
@@ -195,7 +196,7 @@ def _of_all_modes(bench: Bench, n: int, scenarios: int) -> dict[str, int]:
 
 def _settle(bench: Bench) -> int:
     """Gas of settling the whole book after its last expiry; the chain is put back after."""
-    with ape.chain.isolate():
+    with isolated(ape.chain):
         ape.chain.pending_timestamp = bench.expiries[-1] + 3600
         bench.push(bench.snapshot(settled=True))
         gas = bench.engine.settle(bench.account, sender=bench.deployer).gas_used
@@ -209,7 +210,7 @@ def _liquidation(bench: Bench, n: int) -> dict[str, int]:
     alone, or has already taken a slice (`bid_held`), or takes all that is left (`bid_full`).
     """
     engine, account, deployer = bench.engine, bench.account, bench.deployer
-    with ape.chain.isolate():
+    with isolated(ape.chain):
         _lever(bench)
         _move_until(bench, lambda preview: preview.restoringFraction > 0)
         start = engine.startAuction(account, account_of(deployer), sender=deployer)
