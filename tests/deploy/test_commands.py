@@ -15,6 +15,7 @@ import pytest
 from oracle_mock import catalogue, sources
 from oracle_mock.pusher import HubPusher, from_now
 from reference_model.types import MarginMode
+from scripts import deploy, margin
 from scripts._hub import mock_signers
 from scripts.margin import (
     age_of_prices,
@@ -24,6 +25,7 @@ from scripts.margin import (
     render,
     usd,
 )
+from tests.commands import run_here
 
 PROJECT = Path(__file__).parents[2]
 APE = Path(sys.executable).with_name("ape")
@@ -72,7 +74,8 @@ def test_deploy_works_by_itself_and_says_that_the_chain_ends(run, tmp_path):
     for name, address in (manifest["contracts"] | manifest["tokens"]).items():
         assert re.search(rf"^{name} +{address}$", result.stdout, re.MULTILINE)
     assert "has ended with it" in result.stdout
-    assert_message(run("margin", "--account", ACCOUNT, "--manifest", path), "of another chain")
+    with pytest.raises(click.ClickException, match="of another chain"):
+        run_here(margin.cli, "--account", ACCOUNT, "--manifest", path)
 
 
 def test_deploy_continues_on_a_chain_that_stays(run, path, deployer):
@@ -83,19 +86,19 @@ def test_deploy_continues_on_a_chain_that_stays(run, path, deployer):
     assert deployer.nonce == nonce
 
 
-def test_deploy_names_what_is_wrong_with_a_configuration(run, tmp_path):
+def test_deploy_names_what_is_wrong_with_a_configuration(tmp_path):
     path = tmp_path / "wrong.yaml"
     text = (PROJECT / "scripts" / "deploy.yaml").read_text(encoding="utf-8")
     path.write_text(text.replace("scanRange: 0.16", "scanRange: 1.6"), encoding="utf-8")
-    result = run("deploy", "--config", path)
-    assert_message(result, "underlyings.BTC.scanRange = 1.6: must lie between 0.001 and 0.9")
+    message = "underlyings.BTC.scanRange = 1.6: must lie between 0.001 and 0.9"
+    with pytest.raises(click.ClickException, match=message):
+        run_here(deploy.cli, "--config", path)
 
 
-def test_deploy_check_sends_nothing(run, deployer, tmp_path):
+def test_deploy_check_sends_nothing(deployer, tmp_path, capsys):
     nonce = deployer.nonce
-    result = run("deploy", "--check", "--manifest", tmp_path / "manifest.json")
-    assert result.returncode == 0, result.stderr
-    assert "can be deployed" in result.stdout
+    run_here(deploy.cli, "--check", "--manifest", tmp_path / "manifest.json")
+    assert "can be deployed" in capsys.readouterr().out
     assert deployer.nonce == nonce
     assert not list(tmp_path.iterdir())
 
@@ -169,35 +172,35 @@ def test_margin_shows_what_the_lens_computes(run, deployment, funded, path):
 
 
 def test_margin_finds_the_best_hint_and_certifies_a_value_at_risk(
-    run, deployment, funded, path, chain
+    deployment, funded, path, chain, capsys
 ):
     chain.mine(timestamp=deployment.predictive_model.publication().end)
-    result = run("margin", "--account", f"{OWNER}:3", "--manifest", path, "--hint")
-    assert result.returncode == 0, result.stderr
-    shown, hint = cells(result.stdout, "best hint")
+    run_here(margin.cli, "--account", f"{OWNER}:3", "--manifest", path, "--hint")
+    text = capsys.readouterr().out
+    shown, hint = cells(text, "best hint")
     assert shown == usd(int(hint))
     shortfall = deployment.margin_lens.breakdown(funded).predictive.shortfall
-    assert cells(result.stdout, "expected shortfall at it") == [usd(shortfall)]
+    assert cells(text, "expected shortfall at it") == [usd(shortfall)]
     lens = deployment.margin_lens
     assert abs(lens.shortfallAt(funded, int(hint)) - shortfall) <= 10
     for other in (0, int(hint) // 2, 2 * int(hint)):
         assert lens.shortfallAt(funded, other) > shortfall
-    assert cells(result.stdout, "value at risk")[1] == "certified:"
-    assert "12 of 500 dates lose more, 12 may" in result.stdout
+    assert cells(text, "value at risk")[1] == "certified:"
+    assert "12 of 500 dates lose more, 12 may" in text
     count, limit = lens.exceedances(funded, int(hint) // 2)
     assert count > limit, "half of it is no value at risk"
 
 
-def test_margin_takes_a_name_from_the_manifest(run, funded, path, tmp_path):
+def test_margin_takes_a_name_from_the_manifest(funded, path, tmp_path, capsys):
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["accounts"]["hedger"] = funded
     named = tmp_path / "named.json"
     named.write_text(json.dumps(manifest), encoding="utf-8")
-    result = run("margin", "--account", "hedger", "--manifest", named)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"account {OWNER.lower()}:3")
+    run_here(margin.cli, "--account", "hedger", "--manifest", named)
+    assert capsys.readouterr().out.startswith(f"account {OWNER.lower()}:3")
 
 
+@pytest.mark.usefixtures("deployment")
 def test_margin_says_what_it_does_not_know(run, path):
     result = run("margin", "--account", "somebody", "--manifest", path)
     assert_message(result, "'somebody' is neither an id")

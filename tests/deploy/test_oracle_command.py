@@ -19,8 +19,9 @@ from oracle_mock.pusher import HubPusher, from_now, sign_report
 from oracle_mock.sources import MARK
 from scripts._hub import SEQUENCER, mock_signers
 from scripts.fuzzing.faults import Desk
-from scripts.oracle import parse_duration, parse_fault, parse_sources
+from scripts.oracle import cli, parse_duration, parse_fault, parse_sources
 from scripts.playback.player import FaultPlan
+from tests.commands import run_here
 from tests.reverts import reverts_with
 
 PROJECT = Path(__file__).parents[2]
@@ -91,14 +92,15 @@ def test_fault_is_a_kind_with_what_differs_from_the_other_options():
             parse_fault(text, DEFAULTS)
 
 
-def test_list_shows_every_path_and_fault(run):
-    code, output = run("--list")
-    assert code == 0
+def test_list_shows_every_path_and_fault(capsys):
+    run_here(cli, "--list")
+    output = capsys.readouterr().out
     for name in [*catalogue.PATHS, *faults.KINDS]:
         assert re.search(rf"^  {name} ", output, re.MULTILINE)
 
 
-def test_bad_input_is_answered_with_what_to_do(run, deployment, path, tmp_path):
+@pytest.mark.usefixtures("deployment")
+def test_bad_input_is_answered_with_what_to_do(run, path, tmp_path):
     known = ("--manifest", path, "--out", tmp_path)
     for arguments, message in (
         (("--path", "moon", *known), "no path 'moon'; there are jump-diffusion"),
@@ -108,12 +110,13 @@ def test_bad_input_is_answered_with_what_to_do(run, deployment, path, tmp_path):
         (("--fault", "stale", "--sources", "9", *known), "ETH has sources 1 to 3, not 9"),
         (("--fault", "stale", "--from", "2h", *known), "but flash-crash lasts 90: begin earlier"),
         (("--resume", "--out", tmp_path / "none"), "nothing to resume"),
-        (("--manifest", tmp_path / "none.json"), "deploy with `ape run deploy`"),
     ):
-        code, output = run(*arguments)
-        assert code, output
-        assert message in output
-        assert "Traceback" not in output
+        with pytest.raises(click.ClickException, match=message):
+            run_here(cli, *arguments)
+    code, output = run("--manifest", tmp_path / "none.json")
+    assert code, output
+    assert "deploy with `ape run deploy`" in output
+    assert "Traceback" not in output
 
 
 # --- what is played ----------------------------------------------------------------------------

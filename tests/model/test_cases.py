@@ -1,5 +1,6 @@
 """The generated cases: valid by construction, reproducible, and reaching every corner."""
 
+from functools import cache
 from random import Random
 
 import pytest
@@ -11,12 +12,18 @@ from reference_model.ideal import instruments as packed
 from reference_model.ideal import svi
 from reference_model.types import DAY, PPM, WAD, Assessment
 
-SAMPLE = [cases.random_case(Random(seed), 40) for seed in range(150)]
-MARKETS = [market for market, _ in SAMPLE]
+
+@cache
+def sample():
+    return [cases.random_case(Random(seed), 40) for seed in range(150)]
+
+
+def markets():
+    return [market for market, _ in sample()]
 
 
 def slots():
-    return [slot for _, group in SAMPLE for each in group for slot in each.positions]
+    return [slot for _, group in sample() for each in group for slot in each.positions]
 
 
 def require_valid(market, portfolios):
@@ -67,7 +74,7 @@ def require_valid_portfolio(portfolio, ids, dated, assets):
 
 
 def test_cases_are_valid():
-    for market, portfolios in SAMPLE:
+    for market, portfolios in sample():
         require_valid(market, portfolios)
 
 
@@ -83,7 +90,7 @@ def test_the_seed_determines_the_case():
 
 
 def test_sizes_of_portfolios_favour_small_ones():
-    counts = [len(each.positions) for _, group in SAMPLE for each in group]
+    counts = [len(each.positions) for _, group in sample() for each in group]
     assert sorted(counts)[len(counts) // 2] <= 5
     assert counts.count(0) > 10 and max(counts) > 40
 
@@ -93,7 +100,7 @@ def test_all_kinds_both_modes_and_all_decimals_occur():
     kinds = {packed.decode_instrument(word)[2] for word, _, _ in decoded}
     assert kinds == set(packed.Kind)
     assert any(size == 0 and quote != 0 for _, size, quote in decoded)
-    assert {each.margin_mode for _, group in SAMPLE for each in group} == {0, 1}
+    assert {each.margin_mode for _, group in sample() for each in group} == {0, 1}
     markets = [cases.random_market(Random(seed)) for seed in range(600)]
     decimals = {each.parameters.decimals for market in markets for each in market.collaterals}
     assert decimals == set(range(25))
@@ -121,7 +128,7 @@ def test_prices_reach_both_ends():
 
 
 def test_packed_scenarios_are_sixteen_bytes_each():
-    market = MARKETS[0]._replace(scenarios=cases.span_scenarios(), former_weights=())
+    market = markets()[0]._replace(scenarios=cases.span_scenarios(), former_weights=())
     assert len(market.packed_scenarios()) == 16 * 18
     assert market.packed_scenarios()[:16].hex() == "fff0bdc0000f4240000f4240000f4240"
     ramping = market._replace(former_weights=(5, *range(17)))
@@ -166,14 +173,14 @@ def test_slice_survives_packing():
 
 
 def test_slices_have_variance_of_at_least_zero():
-    for market in MARKETS:
+    for market in markets():
         for a, b, rho, _, sigma in (svi.unpack(each.svi) for each in market.slices):
             assert b >= 0 and abs(rho) < 1 and sigma > 0
             assert a + b * sigma * (1 - rho**2) ** 0.5 > -1e-7
 
 
 def test_cash_at_the_border_hits_it_within_one_unit():
-    portfolio = SAMPLE[0][1][0]._replace(cash=0)
+    portfolio = sample()[0][1][0]._replace(cash=0)
     assessment = Assessment(70, 60, 50, 100, 130, 0)
     reached = {cases.at_the_border(Random(seed), portfolio, assessment).cash for seed in range(200)}
     assert reached == {-71, -70, -69, 29, 30, 31, 69, 70, 71}
