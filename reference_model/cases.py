@@ -125,14 +125,7 @@ def _global_parameters(rng):
         minimum_tau_seconds=drawn(rng, 3600, 30 * DAY, DAY),
         profit_weight=drawn(rng, 0, WAD),
         profit_cap=drawn(rng, 0, 10**9 * WAD, 10**7 * WAD),
-        withdraw_max_age_seconds=900,
-        open_max_age_seconds=3_600,
-        margin_max_age_seconds=3_600,
-        liquidation_max_age_seconds=DAY,
-        ramp_seconds=DAY,
         max_positions=128,
-        rise_rate=WAD // 4,
-        fall_rate=WAD // 200,
     )
 
 

@@ -257,21 +257,21 @@ class Breakdown(NamedTuple):
 class GlobalParameters(NamedTuple):
     """Parameters of risk common to all underlyings (specification, section 13)."""
 
-    maintenance_factor: int
-    initial_factor: int
-    vol_exponent_short: int
-    vol_exponent_long: int
-    minimum_tau_seconds: int
-    profit_weight: int
-    profit_cap: int
-    withdraw_max_age_seconds: int
-    open_max_age_seconds: int
-    margin_max_age_seconds: int
-    liquidation_max_age_seconds: int
-    ramp_seconds: int
-    max_positions: int
-    rise_rate: int
-    fall_rate: int
+    maintenance_factor: int = 8 * WAD // 10
+    initial_factor: int = WAD
+    vol_exponent_short: int = 3 * WAD // 10
+    vol_exponent_long: int = 13 * WAD // 100
+    minimum_tau_seconds: int = DAY
+    profit_weight: int = WAD
+    profit_cap: int = 10**6 * WAD
+    withdraw_max_age_seconds: int = 900
+    open_max_age_seconds: int = 3_600
+    margin_max_age_seconds: int = 3_600
+    liquidation_max_age_seconds: int = DAY
+    ramp_seconds: int = DAY
+    max_positions: int = 64
+    rise_rate: int = WAD // 4
+    fall_rate: int = WAD // 200
 
 
 class Scenario(NamedTuple):

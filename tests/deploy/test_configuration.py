@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from reference_model.types import GlobalParameters, PredictiveParameters
 from scripts._configuration import (
     DEFAULT_PATH,
     ConfigurationError,
@@ -54,6 +55,12 @@ def test_default_configuration_has_18_scenarios_in_two_classes():
     assert tails == {(x * 10**6, w) for x, w in ((2, 500_000), (4, 250_000))} | {
         (-x * 10**6, w) for x, w in ((2, 500_000), (4, 250_000))
     }
+
+
+def test_defaults_of_the_model_are_those_of_the_configuration():
+    configuration = load_configuration()
+    assert tuple(configuration.global_.struct().values()) == GlobalParameters()
+    assert tuple(configuration.predictive.struct().values()) == PredictiveParameters()
 
 
 def test_values_become_exact_integers(load):

@@ -29,21 +29,9 @@ EXPIRIES = (NOW + 7 * DAY, NOW + 91 * DAY)
 STRIKES = {BTC: (60_000, 75_000), ETH: (2_500, 3_000)}
 
 GLOBAL = GlobalParameters(
-    maintenance_factor=8 * WAD // 10,
-    initial_factor=WAD,
-    vol_exponent_short=3 * WAD // 10,
-    vol_exponent_long=13 * WAD // 100,
-    minimum_tau_seconds=DAY,
     profit_weight=9 * WAD // 10,
-    profit_cap=1_000_000 * WAD,
-    withdraw_max_age_seconds=900,
-    open_max_age_seconds=3_600,
     margin_max_age_seconds=7_200,
-    liquidation_max_age_seconds=DAY,
-    ramp_seconds=DAY,
     max_positions=7,
-    rise_rate=WAD // 4,
-    fall_rate=WAD // 200,
 )
 INTEREST = InterestParameters(WAD // 100, 6 * WAD // 100, WAD, 8 * WAD // 10, WAD // 10)
 

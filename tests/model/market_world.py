@@ -289,23 +289,7 @@ class World:
         return events
 
 
-GLOBAL = GlobalParameters(
-    maintenance_factor=8 * WAD // 10,
-    initial_factor=WAD,
-    vol_exponent_short=3 * WAD // 10,
-    vol_exponent_long=13 * WAD // 100,
-    minimum_tau_seconds=DAY,
-    profit_weight=WAD,
-    profit_cap=10**7 * WAD,
-    withdraw_max_age_seconds=900,
-    open_max_age_seconds=3_600,
-    margin_max_age_seconds=3_600,
-    liquidation_max_age_seconds=DAY,
-    ramp_seconds=DAY,
-    max_positions=64,
-    rise_rate=WAD // 4,
-    fall_rate=WAD // 200,
-)
+GLOBAL = GlobalParameters(profit_cap=10**7 * WAD)
 UNDERLYING = UnderlyingParameters(
     listed=True,
     reduce_only=False,

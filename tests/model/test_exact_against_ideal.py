@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model.layers import disagreements
 
 from reference_model import cases
 from reference_model.exact import charges, risk_model
@@ -30,11 +31,6 @@ TWIN_SEEDS = range(8)
 @cache
 def case(seed, portfolios=PORTFOLIOS):
     return cases.random_case(Random(seed), portfolios)
-
-
-def disagreements(market, portfolios):
-    breakdowns = [risk_model.breakdown(each, market) for each in portfolios]
-    return tolerance.compare(market, portfolios, breakdowns)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

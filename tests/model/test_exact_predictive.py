@@ -137,10 +137,7 @@ def flat(variance):
     return svi.pack(variance, 0, 0, 0, 0.1)
 
 
-GLOBAL = GlobalParameters(
-    *(8 * WAD // 10, WAD, 3 * WAD // 10, 13 * WAD // 100, DAY, WAD, 10**24, 900, 3_600, 3_600),
-    *(DAY, DAY, 64, WAD // 4, WAD // 200),
-)
+GLOBAL = GlobalParameters()
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model.layers import disagreements
 
 from reference_model import cases, vectors
 from reference_model.exact import parametric, predictive_model, profile, risk_model, shortfall
@@ -73,11 +74,6 @@ def middle(seed):
         for portfolio, chosen in zip(portfolios, few, strict=True)
     ]
     return market._replace(prediction=prediction), books
-
-
-def disagreements(market, portfolios):
-    breakdowns = [risk_model.breakdown(each, market) for each in portfolios]
-    return tolerance.compare(market, portfolios, breakdowns)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
