@@ -150,6 +150,17 @@ def manifest_path() -> Path:
     return OUTPUT / f"{Manifest.of_chain().network.replace(':', '-')}.json"
 
 
+def manifest_option(text: str = "Manifest of the deployment.") -> Callable:
+    """Declare the option that names a manifest, `manifest_path` by default."""
+    return click.option(
+        "--manifest",
+        "manifest_file",
+        type=click.Path(path_type=Path),
+        show_default=f"{OUTPUT}/<network>.json",
+        help=text,
+    )
+
+
 def choose_account(alias: str | None) -> AccountAPI:
     """Return the account to send from: by alias, or the first test account of a local network."""
     try:

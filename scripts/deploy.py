@@ -8,7 +8,13 @@ from ape.cli import ConnectedProviderCommand, network_option
 from ape.exceptions import ApeException
 
 from scripts._configuration import DEFAULT_PATH, load_configuration
-from scripts._deployment import DeploymentError, choose_account, deploy, manifest_path
+from scripts._deployment import (
+    DeploymentError,
+    choose_account,
+    deploy,
+    manifest_option,
+    manifest_path,
+)
 
 EPHEMERAL = """
 This chain was started by the command and has ended with it. For one that stays, start it in
@@ -26,23 +32,17 @@ another terminal and name it:
     show_default="scripts/deploy.yaml",
     help="What to deploy.",
 )
-@click.option(
-    "--manifest",
-    "path",
-    type=click.Path(path_type=Path),
-    show_default="out/deployments/<network>.json",
-    help="Where to write the addresses; a run that finds its own continues from there.",
-)
+@manifest_option("Where to write the addresses; a run that finds its own continues from there.")
 @click.option("--account", "alias", help="Account that deploys, by its alias in ape.")
 @click.option("--check", is_flag=True, help="Only check the configuration; send nothing.")
-def cli(config: Path, path: Path | None, alias: str | None, check: bool) -> None:
+def cli(config: Path, manifest_file: Path | None, alias: str | None, check: bool) -> None:
     """Deploy and configure everything from one configuration file."""
     configuration = load_configuration(config)
     if check:
         click.echo(f"{config} can be deployed.")
         return
     account = choose_account(alias)
-    path = path or manifest_path()
+    path = manifest_file or manifest_path()
     chain_ends = networks.provider.network.is_dev and bool(
         getattr(networks.provider, "process", None)
     )

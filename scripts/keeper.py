@@ -18,6 +18,7 @@ from scripts._deployment import (
     DeploymentError,
     Manifest,
     choose_account,
+    manifest_option,
     manifest_path,
 )
 from scripts._hub import mock_signers
@@ -59,13 +60,7 @@ def command(name: str, *options: Callable) -> Callable:
     """Declare a command with the options that all have, and its own."""
     shared = (
         network_option(),
-        click.option(
-            "--manifest",
-            "manifest_file",
-            type=click.Path(path_type=Path),
-            show_default="out/deployments/<network>.json",
-            help="Manifest of the deployment.",
-        ),
+        manifest_option(),
         click.option("--account", "alias", help="Account that pays, by its alias in ape."),
         click.option("--execute", is_flag=True, help="Send; without it, only say what would be."),
         click.option(

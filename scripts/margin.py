@@ -15,7 +15,7 @@ from ape.exceptions import ApeException
 from reference_model import vectors
 from reference_model.types import Health, MarginMode, Publication
 from scripts._accounts import format_account, parse_account
-from scripts._deployment import Deployment, Manifest, manifest_path
+from scripts._deployment import Deployment, Manifest, manifest_option, manifest_path
 from scripts.keeping.prediction import settled_dates
 
 WAD = 10**18
@@ -266,19 +266,13 @@ def certificate(deployment: Deployment, account: int) -> str:
     required=True,
     help="Id, 0xowner:subaccount, or a name that the manifest gives.",
 )
-@click.option(
-    "--manifest",
-    "path",
-    type=click.Path(path_type=Path),
-    show_default="out/deployments/<network>.json",
-    help="Manifest of the deployment.",
-)
+@manifest_option()
 @click.option(
     "--hint", "with_hint", is_flag=True, help="Find the best hint and certify a value at risk."
 )
-def cli(text: str, path: Path | None, with_hint: bool) -> None:
+def cli(text: str, manifest_file: Path | None, with_hint: bool) -> None:
     """Show an account's requirement in all three generations, with all its parts."""
-    manifest = Manifest.read(path or manifest_path())
+    manifest = Manifest.read(manifest_file or manifest_path())
     deployment = Deployment.of(manifest)
     account = parse_account(text, manifest.accounts)
     try:

@@ -21,6 +21,7 @@ from scripts._deployment import (
     DeploymentError,
     Manifest,
     choose_account,
+    manifest_option,
     manifest_path,
 )
 from scripts._options import Number
@@ -151,13 +152,7 @@ def _new(
     show_default="as fast as it goes",
     help="Seconds of the path per second: 1 is real time, 60 a minute a second.",
 )
-@click.option(
-    "--manifest",
-    "manifest_file",
-    type=click.Path(path_type=Path),
-    show_default="out/deployments/<network>.json",
-    help="Manifest of the deployment.",
-)
+@manifest_option()
 @click.option("--account", "alias", help="Account that sends, by its alias in ape.")
 @click.option(
     "--out",
