@@ -49,8 +49,7 @@ interface IOutageClock {
     /// @notice Takes in what the sequencer-uptime feed says; nothing without a feed. Never reverts.
     function syncSequencer() external;
 
-    /// @notice Seconds since the epoch less all outages, those of the sequencer as of the last
-    /// `syncSequencer`.
+    /// @notice Seconds since the epoch less all outages, as a sync would find them now.
     /// @return Seconds of active time.
     function activeTime() external view returns (uint256);
 

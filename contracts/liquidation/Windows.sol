@@ -56,6 +56,8 @@ library Windows {
         // The period is at least a second.
         uint256 leaked =
             FixedPoint.mulDivDown(window.capacity, elapsedSeconds, window.periodSeconds);
+        // A capacity that was lowered since is no reason to be full for more than a period.
+        level = FixedPoint.min(level, window.capacity);
         return leaked < level ? level - leaked : 0;
     }
 

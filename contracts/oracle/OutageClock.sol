@@ -60,6 +60,8 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     /// on, at most 86,400.
     function setSequencerFeed(address feed, uint256 graceSeconds_) external restricted {
         Ranges.requireIn("graceSeconds", graceSeconds_, 0, MAX_GRACE_SECONDS);
+        // What the old feed tells of is not lost.
+        syncSequencer();
         _outage.sequencerRound = 0;
         if (_outage.sequencerUntil == Outages.LASTING) {
             _outage.sequencerUntil = uint40(block.timestamp);
@@ -82,19 +84,23 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
 
     /// @inheritdoc IOutageClock
     function activeTime() public view returns (uint256) {
-        return _outage.activeTime(block.timestamp);
+        return _current().activeTime(block.timestamp);
     }
 
     /// @inheritdoc IOutageClock
     function isOutage() external view returns (bool) {
-        Outage memory o = _outage;
-        _takeIn(o);
-        return o.isOutage(graceSeconds, block.timestamp);
+        return _current().isOutage(graceSeconds, block.timestamp);
     }
 
     /// @inheritdoc IOutageClock
     function outage() external view returns (Outage memory) {
         return _outage;
+    }
+
+    /// @dev The state that a sync would leave now: nobody gains by being the first after an outage.
+    function _current() private view returns (Outage memory o) {
+        o = _outage;
+        _takeIn(o);
     }
 
     /// @dev Brings a copy of the state up to what the uptime feed says.

@@ -95,8 +95,8 @@ class OutageClock:
         self.grace_seconds = 0
 
     def active_time(self, now: int) -> int:
-        """Seconds of active time at present, as last synced."""
-        return active_time(self.outage, now)
+        """Seconds of active time at present, as a sync would find it."""
+        return active_time(self._synced(now), now)
 
     def is_outage(self, now: int) -> bool:
         """Whether prices must not be relied on at present, as a sync would find it."""
@@ -132,6 +132,7 @@ class OutageClock:
         ParameterOutOfRange
         """
         require_in_range("graceSeconds", grace_seconds, 0, DAY)
+        self.sync_sequencer(now)
         pairs = ((f.address if f else 0) for f in (self.feed, feed))
         self.events.append(Event("SequencerFeedSet", (*pairs, self.grace_seconds, grace_seconds)))
         self.feed, self.grace_seconds = feed, grace_seconds

@@ -61,11 +61,12 @@ def _side(instrument: int, linear: dict, calls: dict, puts: dict) -> dict:
 
 
 def level_at(stored: Level, window: Window, active_time: int) -> int:
-    """Units counted at present: what was, less what has leaked."""
+    """Units counted at present: what was, at most the capacity now, less what has leaked."""
     if window.capacity == 0:
         return stored.level
     seconds = max(0, active_time - stored.updated_at)
-    return max(0, stored.level - window.capacity * seconds // window.period_seconds)
+    level = min(stored.level, window.capacity)
+    return max(0, level - window.capacity * seconds // window.period_seconds)
 
 
 def fraction(volume: int, level: int, capacity: int) -> int:

@@ -88,7 +88,8 @@ def volume(linear, calls, puts):
 
 def window_level(level, capacity, period_seconds, seconds):
     """Forced volume still counted in a window after some time, units."""
-    return np.maximum(np.asarray(level, float) - capacity * (seconds / period_seconds), 0)
+    level = np.minimum(np.asarray(level, float), capacity)
+    return np.maximum(level - capacity * (seconds / period_seconds), 0)
 
 
 def window_fraction(volume_, level, capacity):

@@ -4,6 +4,7 @@ Maintenance margin is a tenth of the notional, initial margin a fifth; there are
 is long one ETH from 2,000 on 400 of cash unless a test says otherwise.
 """
 
+from itertools import count
 from types import SimpleNamespace
 
 import ape
@@ -368,6 +369,50 @@ def test_the_bidder_must_end_healthy(on_sale):
     venue.deposit(venue.other, CASH, 1_000)
     venue.bid(bidder=venue.other)
     assert venue.status(venue.other) == HEALTHY
+
+
+@pytest.fixture
+def sequencer(venue):
+    """Let the sequencer go down or up, as seen by nobody yet."""
+    feed = venue.admin.deploy(venue.project.MockAggregator, 0, "uptime")
+    venue.parameters.setSequencerFeed(feed, 0, sender=venue.admin)
+    rounds = count(1)
+
+    def change(is_down):
+        number, now = next(rounds), ape.chain.blocks.head.timestamp
+        feed.setRound(number, int(is_down), now, now, number, sender=venue.admin)
+
+    change(False)
+    venue.parameters.syncSequencer(sender=venue.outsider)
+    return change
+
+
+def test_the_first_bid_after_an_outage_finds_the_clock_where_it_stood(book, sequencer):
+    """Nobody has told the contracts of the outage yet; its time must not have been counted."""
+    venue = book
+    venue.price(1_750)
+    venue.start()
+    before = venue.preview()
+    sequencer(True)
+    venue.wait(7_000)
+    sequencer(False)
+    venue.set_spot(ETH, 1_750)
+    assert venue.preview().elapsedSeconds <= before.elapsedSeconds + 20
+    price = only(venue.bid(WAD // 10), "SliceSold").payment * 10
+    assert price >= before.price - before.price // 100
+
+
+def test_an_auction_started_first_after_an_outage_goes_on_at_once(book, sequencer):
+    """A start ahead of what a sync leaves would have stopped the clock for as long."""
+    venue = book
+    venue.price(1_500)
+    sequencer(True)
+    venue.wait(40_000)
+    sequencer(False)
+    venue.start()
+    venue.parameters.syncSequencer(sender=venue.outsider)
+    venue.pass_time(600)
+    assert venue.preview().elapsedSeconds >= 600
 
 
 def test_a_bidder_with_cash_alone_is_judged_by_the_account_sold(on_sale):

@@ -105,15 +105,25 @@ def test_a_sequencer_outage_counts_from_its_start_to_its_end(parameters, sequenc
 
 
 def test_the_first_transaction_after_an_outage_finds_it(parameters, sequencer, actors, chain):
-    """Nobody has synced, and yet nobody can act on prices of before the outage."""
+    """Nobody has synced, and yet nobody can act on prices, or clocks, of before the outage."""
     sync(parameters, actors)
     chain.mine(deltatime=DAY)
-    sequencer(DOWN, ago=50)
-    assert parameters.isOutage()
+    down = sequencer(DOWN, ago=50)
+    assert parameters.isOutage() and parameters.activeTime() == down
     up = sequencer(UP)
-    assert parameters.isOutage()
+    assert parameters.isOutage() and stopped(parameters, chain) == up - down
     chain.mine(timestamp=up + GRACE)
-    assert not parameters.isOutage()
+    assert not parameters.isOutage() and stopped(parameters, chain) == up - down
+    sync(parameters, actors)
+    assert stopped(parameters, chain) == up - down
+
+
+def test_another_feed_loses_nothing_that_the_last_one_told_of(parameters, sequencer, actors, chain):
+    sync(parameters, actors)
+    chain.mine(deltatime=DAY)
+    down = sequencer(DOWN, ago=50)
+    parameters.setSequencerFeed("0x" + "00" * 20, 0, sender=actors.governor)
+    assert stopped(parameters, chain) == chain.blocks.head.timestamp - down
 
 
 def test_overlapping_outages_count_once(parameters, sequencer, actors, chain):
