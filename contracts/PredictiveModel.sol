@@ -33,6 +33,8 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
     /// @dev Units of a loss in 2^e wei.
     uint256 private constant UNITS = 1024;
     uint256 private constant DAY = 1 days;
+    /// @dev No book loses as much; units of it fit, and its product with a WAD.
+    uint256 private constant MAX_AMOUNT = type(uint192).max;
     uint256 private constant NOWHERE = Vectors.MAX_PLACES;
     /// @dev One in each of eight bytes.
     uint256 private constant EACH_BYTE = (2 ** 64 - 1) / 255;
@@ -240,6 +242,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         view
         returns (uint256)
     {
+        _requireAmount(hint);
         Profiles.reserve();
         State memory s = _state;
         uint256 time = PARAMETERS.activeTime();
@@ -255,6 +258,7 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
         view
         returns (uint256 count, uint256 limit)
     {
+        _requireAmount(amount);
         Profiles.reserve();
         State memory s = _state;
         uint256 time = PARAMETERS.activeTime();
@@ -561,6 +565,10 @@ contract PredictiveModel is IPredictiveModel, AccessManaged {
 
     function _toWei(uint256 units, uint256 exponent) private pure returns (uint256) {
         return FixedPoint.divideUp(units << exponent, UNITS);
+    }
+
+    function _requireAmount(uint256 amount) private pure {
+        if (amount > MAX_AMOUNT) revert AmountTooLarge(amount, MAX_AMOUNT);
     }
 
     function _requireInRange(PredictiveParameters memory p) private pure {

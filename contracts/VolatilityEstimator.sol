@@ -76,7 +76,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         _basket.push(underlying);
         _places[underlying] = place + 1;
         int64 first = Ewma.varianceOf(annualVolatility);
-        _covariances[_index(place, place)] = first;
+        _covariances[Ewma.index(place, place)] = first;
         uint72 deviation = uint72(Ewma.dailyDeviation(first));
         _deviations[underlying] =
             Deviation(deviation, deviation, uint40(PARAMETERS.activeTime()));
@@ -121,7 +121,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
             uint256 weight = Ewma.weightX64(spans[i], s.decaySeconds);
             for (uint256 j = i; j < underlyings.length; ++j) {
                 if (spans[j] != spans[i]) continue;
-                uint256 k = _index(i, j);
+                uint256 k = Ewma.index(i, j);
                 int256 value = Ewma.updated(c[k], returns_[i], returns_[j], spans[i], weight);
                 if (i == j) value = FixedPoint.max(value, Ewma.MIN_VARIANCE);
                 // Within ±(2^63 - 1), as `updated` says.
@@ -133,7 +133,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
         GlobalParameters memory rates = PARAMETERS.globalParameters();
         for (uint256 i; i < underlyings.length; ++i) {
             if (spans[i] == 0) continue;
-            uint256 target = Ewma.dailyDeviation(c[_index(i, i)]);
+            uint256 target = Ewma.dailyDeviation(c[Ewma.index(i, i)]);
             (uint256 moved,) = _moved(underlyings[i], time, rates);
             _deviations[underlyings[i]] = Deviation(uint72(moved), uint72(target), uint40(time));
             PARAMETERS.moveScanRange(underlyings[i], target);
@@ -203,7 +203,7 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
             spans[i] = span;
             returns_[i] = Ewma.winsorised(
                 Transcendental.lnRatioX64(price, before.price),
-                c[_index(i, i)],
+                c[Ewma.index(i, i)],
                 s.maxDeviation,
                 span
             );
@@ -252,11 +252,6 @@ contract VolatilityEstimator is IVolatilityEstimator, AccessManaged {
     }
 
     function _covariance(uint256 i, uint256 j) private view returns (int256) {
-        return _covariances[i < j ? _index(i, j) : _index(j, i)];
-    }
-
-    /// @dev Place of a pair i <= j: row i begins after i rows of 8, 7, … values and holds j >= i.
-    function _index(uint256 i, uint256 j) private pure returns (uint256) {
-        return i * (2 * MAX_UNDERLYINGS - 1 - i) / 2 + j;
+        return _covariances[i < j ? Ewma.index(i, j) : Ewma.index(j, i)];
     }
 }

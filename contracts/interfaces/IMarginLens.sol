@@ -151,14 +151,14 @@ interface IMarginLens {
     /// @notice Upper bound of an account's expected shortfall from any hint, sharp at the best one,
     /// whatever its mode: `IPredictiveModel.shortfallAt`.
     /// @param account Account id.
-    /// @param hint Loss that a share of dates as great as the tail's exceeds, USD.
+    /// @param hint Loss that a share of dates as great as the tail's exceeds, USD, below 2^192.
     /// @return USD, rounded up.
     function shortfallAt(uint256 account, uint256 hint) external view returns (uint256);
 
     /// @notice Dates on which an account would lose more than an amount, whatever its mode:
     /// `IPredictiveModel.exceedances`.
     /// @param account Account id.
-    /// @param amount USD.
+    /// @param amount USD, below 2^192.
     /// @return count Dates.
     /// @return limit Greatest count that certifies the amount as value at risk.
     function exceedances(uint256 account, uint256 amount)

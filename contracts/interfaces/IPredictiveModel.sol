@@ -58,6 +58,9 @@ interface IPredictiveModel {
     /// with a deviation above one; or whose underlying is not above that of the one before.
     error InvalidExposure(uint256 index);
 
+    /// @notice An amount is beyond what any book can lose.
+    error AmountTooLarge(uint256 amount, uint256 max);
+
     /// @notice Publishes vectors; the publisher's.
     /// @param words New dates, ascending by time, one word each (specification, Predictive margin,
     /// 2).
@@ -88,7 +91,8 @@ interface IPredictiveModel {
 
     /// @notice Upper bound of the expected shortfall from any hint, sharp at the best one.
     /// @param exposures One per underlying.
-    /// @param hint t, USD: the loss that a share of dates as great as the tail's exceeds.
+    /// @param hint t, USD, below 2^192: the loss that a share of dates as great as the tail's
+    /// exceeds.
     /// @return USD, rounded up.
     function shortfallAt(Exposure[] calldata exposures, uint256 hint)
         external
@@ -98,7 +102,7 @@ interface IPredictiveModel {
     /// @notice Dates on which a book loses more than an amount: it is certified as value at risk if
     /// they are no more than the limit.
     /// @param exposures One per underlying.
-    /// @param amount USD.
+    /// @param amount USD, below 2^192.
     /// @return count Dates.
     /// @return limit Greatest count that certifies.
     function exceedances(Exposure[] calldata exposures, uint256 amount)

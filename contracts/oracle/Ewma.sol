@@ -19,6 +19,17 @@ library Ewma {
     /// @notice Least variance: a volatility of 5 %.
     int256 internal constant MIN_VARIANCE = int256(uint256(2 ** 40) / 400);
 
+    /// @notice Where the covariance of the places i <= j of a basket of 8 is among its 36: row i
+    /// begins after i rows of 8, 7, … values and holds j >= i.
+    /// @param i At most 7.
+    /// @param j From i to 7.
+    function index(uint256 i, uint256 j) internal pure returns (uint256) {
+        // At most 7 · 8 / 2 + 7.
+        unchecked {
+            return i * (15 - i) / 2 + j;
+        }
+    }
+
     /// @notice Annual variance of an annual volatility.
     /// @param volatility WAD, at most 5e18.
     function varianceOf(uint256 volatility) internal pure returns (int64) {

@@ -99,15 +99,10 @@ library Parametric {
     {
         if (i > j) (i, j) = (j, i);
         return Ewma.correlation(
-            covariances[_index(i, j)], covariances[_index(i, i)], covariances[_index(j, j)]
+            covariances[Ewma.index(i, j)],
+            covariances[Ewma.index(i, i)],
+            covariances[Ewma.index(j, j)]
         );
-    }
-
-    /// @dev Row i of the triangle begins after i rows of 8, 7, … values and holds j >= i.
-    function _index(uint256 i, uint256 j) private pure returns (uint256) {
-        unchecked {
-            return i * (15 - i) / 2 + j;
-        }
     }
 
     /// @dev ceil(a * b / 1e18), a and b within ±1e18.

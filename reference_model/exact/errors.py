@@ -124,6 +124,10 @@ class InvalidVector(ModelError):
     parameters = ("index", "word")
 
 
+class AmountTooLarge(ModelError):
+    parameters = ("amount", "max")
+
+
 class NotPredicted(ModelError):
     parameters = ("account",)
 

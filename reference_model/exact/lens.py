@@ -83,7 +83,7 @@ def shortfall_at(engine: Engine, account: int, hint: int) -> int:
 
     Raises
     ------
-    NotPredicted
+    NotPredicted, AmountTooLarge
     """
     return predictive_model.shortfall_at(*_exposed(engine, account), hint)
 
@@ -93,7 +93,7 @@ def exceedances(engine: Engine, account: int, amount: int) -> tuple[int, int]:
 
     Raises
     ------
-    NotPredicted
+    NotPredicted, AmountTooLarge
     """
     return predictive_model.exceedances(*_exposed(engine, account), amount)
 

@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from reference_model.exact import parametric, ramp, shortfall
-from reference_model.exact.errors import InvalidVector, NoRampUnderWay, RampUnderWay
+from reference_model.exact.errors import (
+    AmountTooLarge,
+    InvalidVector,
+    NoRampUnderWay,
+    RampUnderWay,
+)
 from reference_model.exact.events import Event
 from reference_model.exact.fixed_point import divide_up, mul_up, sqrt_up
 from reference_model.exact.governed import GovernedParameters
@@ -29,6 +34,7 @@ from reference_model.types import (
 
 MIN_DATES, MAX_DATES = 250, 1_000
 MAX_STORED = 1_024
+MAX_AMOUNT = 2**192 - 1
 DEFAULTS = PredictiveParameters()
 
 
@@ -214,7 +220,13 @@ def measure(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int,
 
 
 def shortfall_at(prediction: Prediction, exposures: Sequence[Exposure], hint: int) -> int:
-    """Upper bound of the expected shortfall from any hint; USD, WAD, Up."""
+    """Upper bound of the expected shortfall from any hint; USD, WAD, Up.
+
+    Raises
+    ------
+    AmountTooLarge
+    """
+    _require_amount(hint)
     share = prediction.parameters.tail_share
 
     def select(found: shortfall.Losses) -> int:
@@ -227,13 +239,24 @@ def shortfall_at(prediction: Prediction, exposures: Sequence[Exposure], hint: in
 def exceedances(
     prediction: Prediction, exposures: Sequence[Exposure], amount: int
 ) -> tuple[int, int]:
-    """Dates of the list to come with a loss above an amount, and the count that certifies it."""
+    """Dates of the list to come with a loss above an amount, and the count that certifies it.
+
+    Raises
+    ------
+    AmountTooLarge
+    """
+    _require_amount(amount)
     to_come = _after(prediction.publication)
     found = _losses(prediction, exposures, to_come)
     certain = _slack(exposures) + _uncovered_loss(prediction, exposures, to_come)
     beyond = shortfall.UNITS * max(0, amount - certain)
     limit = shortfall.tail(len(found.units), prediction.parameters.tail_share) // WAD
     return sum(loss << found.exponent > beyond for loss in found.units), limit
+
+
+def _require_amount(amount: int) -> None:
+    if amount > MAX_AMOUNT:
+        raise AmountTooLarge(amount, MAX_AMOUNT)
 
 
 def losses(prediction: Prediction, exposures: Sequence[Exposure]) -> tuple[int, ...]:

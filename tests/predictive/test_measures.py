@@ -7,6 +7,7 @@ from predictive.books import BASKET, WAD, market_words, random_exposure, random_
 from reverts import reverts_with
 
 from reference_model.exact import predictive_model as exact
+from reference_model.exact.errors import AmountTooLarge
 
 IDS = sorted(BASKET)
 PLACE = {underlying: place for place, underlying in enumerate(BASKET)}
@@ -44,7 +45,8 @@ def test_measures_of_any_book_agree_with_the_model(published, seed):
     rng = Random(seed)
     bits = rng.choice([10, 60, 90, 139])
     exposures = book(rng, rng.sample(IDS, 1 + seed % 8), bits)
-    agree(world, words, exposures, hints=[0, 2 ** (bits - 1), rng.randrange(2**bits), 2**150])
+    hints = [0, 2 ** (bits - 1), rng.randrange(2**bits), 2**150, exact.MAX_AMOUNT]
+    agree(world, words, exposures, hints)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -60,6 +62,19 @@ def test_no_hint_is_below_the_shortfall_and_the_best_hint_is_it(published, seed)
         assert model.shortfallAt(exposures, hint) >= shortfall
     unit = max(1, losses[0] >> 60)
     assert model.shortfallAt(exposures, best) - shortfall <= 2 * unit
+
+
+@pytest.mark.parametrize("amount", [2**192, 2**246 - 1, 2**256 - 1])
+def test_amounts_beyond_any_loss_are_refused(published, amount):
+    """Units of 2^246 - 1 wrapped to nothing: a bound below the shortfall."""
+    world, words = published
+    exposures, error = book(Random(8), IDS[:2], 139), {"amount": amount, "max": exact.MAX_AMOUNT}
+    for view, mirror in (("shortfallAt", exact.shortfall_at), ("exceedances", exact.exceedances)):
+        with reverts_with("AmountTooLarge", **error):
+            getattr(world.model, view)(exposures, amount)
+        with pytest.raises(AmountTooLarge) as refusal:
+            mirror(world.prediction(words), exposures, amount)
+        assert refusal.value.arguments == tuple(error.values())
 
 
 def test_a_value_at_risk_is_certified_by_as_many_dates_as_exceed_it(published):

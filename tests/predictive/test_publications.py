@@ -106,10 +106,11 @@ def measured(world, words, exposures):
     read = world.prediction(words)
     assert found == exact.measure(read, exposures)
     assert tuple(world.model.losses(exposures)) == exact.losses(read, exposures)
-    assert tuple(world.model.exceedances(exposures, 2**80)) == exact.exceedances(
-        read, exposures, 2**80
-    )
-    assert world.model.shortfallAt(exposures, 2**80) == exact.shortfall_at(read, exposures, 2**80)
+    for amount in (2**80, exact.MAX_AMOUNT):
+        counted = tuple(world.model.exceedances(exposures, amount))
+        assert counted == exact.exceedances(read, exposures, amount)
+        bound = world.model.shortfallAt(exposures, amount)
+        assert bound == exact.shortfall_at(read, exposures, amount)
     return found[0]
 
 
