@@ -313,6 +313,9 @@ class Ledger:
         MissingPrice
         """
         stored = self.market_state(underlying)
+        # The first accrual only starts the clock: no price is asked for.
+        if stored.funding_at in (0, self.market.now):
+            return stored.funding_index
         spot = self._data.spot(underlying)
         cap = self._data.underlying_parameters(underlying).funding_cap
         max_age = self.market.global_parameters.margin_max_age_seconds

@@ -40,6 +40,7 @@ class Settlement(Ledger):
         """
         with self._entry():
             self._accrue_interest()
+            self._data.spot(underlying)
             self._accrue_funding(underlying)
 
     def _settle_expired(self, account: int) -> None:

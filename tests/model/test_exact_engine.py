@@ -557,6 +557,14 @@ def test_longs_pay_funding_to_shorts(engine):
     assert engine.cash_of(MAKER_ACCOUNT) == 100_000 * WAD - 3 * WAD + 150 * WAD
 
 
+def test_funding_that_never_began_is_known_without_a_price(engine):
+    """The model refused with `MissingPrice` what the contract answers; its accrual does refuse."""
+    engine.market = world.change_spot(engine.market, world.ETH, index=0)
+    assert engine.current_funding_index(world.ETH) == 0
+    with refused(engine, "MissingPrice", world.ETH, 0):
+        engine.accrue(world.ETH)
+
+
 def test_the_first_accrual_of_funding_starts_the_clock(engine):
     assert engine.current_funding_index(world.ETH) == 0
     engine.accrue(world.ETH)
