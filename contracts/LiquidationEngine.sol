@@ -421,8 +421,8 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
     }
 
     /// @dev Whether a bidder had cash alone, in mode `PORTFOLIO` and healthy, and the account sold
-    /// tells that it is still, so that it needs no assessment of its own. Sizes scale closely enough
-    /// for that; collateral, of few large pieces maybe, does if all of it goes.
+    /// tells that it is still, so that it needs no assessment of its own. Sizes scale closely
+    /// enough for that; collateral, of few large pieces maybe, does if all of it goes.
     function _isHealthyCopy(Sale memory sale, int256 soldCash, Account memory buyer)
         private
         view
