@@ -94,23 +94,6 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
     // ------------------------------------------------------------------------------ liquidation
 
     /// @inheritdoc ILiquidationEngine
-    function updateStatus(uint256 id)
-        external
-        onlyDelegated
-        entryPoint
-        returns (AccountStatus)
-    {
-        Accounts.requireValid(id);
-        _requireAdmitted(id);
-        Account memory account = _loadAccount(id);
-        Assessment memory found = _assess(account);
-        bool inAuction = account.header.inAuction && !_isOver(id, found);
-        _record(account, found, inAuction);
-        _headers[id] = Accounts.pack(account.header);
-        return Accounts.status(account.header.health, inAuction);
-    }
-
-    /// @inheritdoc ILiquidationEngine
     function startAuction(uint256 id, uint256 rewardAccount)
         external
         onlyDelegated
@@ -173,6 +156,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         int256 soldCash = seller.header.cash;
         _movePositions(seller, buyer, fraction);
         _moveCollateral(seller, buyer, fraction);
+        _requireLight(buyer);
         int256 limit = Auction.limitOfSlice(maxPrice, fraction);
         if (payment > limit) revert SlicePriceNotAcceptable(payment, limit);
         _moveCash(seller, buyer, fraction, payment, state);
@@ -236,12 +220,6 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         Interest.changeCash(account, state, -int256(reward));
         Interest.changeCash(receiver, state, int256(reward));
         _storeAccount(receiver);
-    }
-
-    /// @dev Whether an auction ends, given what was found of the account.
-    function _isOver(uint256 id, Assessment memory found) private view returns (bool) {
-        AuctionParameters memory rules = liquidationParameters.auctionParameters();
-        return Auction.hasRecovered(found, _activeSince(_auctions[id].startedAt), rules);
     }
 
     /// @dev Whether a solvent account's auction was forgotten.
@@ -383,7 +361,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
             Slice.move(seller.positions, buyer.positions, fraction);
         if (buyer.positions.length > count) {
             // An account from before the cap was lowered must find somebody.
-            uint256 cap = _positionCap(buyer, FixedPoint.max(_globals().maxPositions, sold));
+            uint256 cap = FixedPoint.max(_globals().maxPositions, sold);
             if (buyer.positions.length > cap) revert TooManyPositions(buyer.id, cap);
         }
         for (uint256 i = 0; i < netted.length; ++i) {

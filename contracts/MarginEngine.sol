@@ -11,7 +11,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Exchange} from "./Exchange.sol";
 import {IExchange} from "./interfaces/IExchange.sol";
 import {IMarginEngine} from "./interfaces/IMarginEngine.sol";
-import {Account, Accounts, Header} from "./ledger/Accounts.sol";
+import {Account, Accounts} from "./ledger/Accounts.sol";
 import {Fees} from "./ledger/Fees.sol";
 import {Interest} from "./ledger/Interest.sol";
 import {Ledger} from "./ledger/Ledger.sol";
@@ -151,17 +151,12 @@ contract MarginEngine is IMarginEngine, Ledger {
     /// @inheritdoc IMarginEngine
     function setMarginMode(uint256 account, MarginMode mode) external entryPoint {
         _requireAuthorised(account);
-        _save(
-            _loadAccount(account),
-            TransientSnapshot.MUST_CHECK | TransientSnapshot.CHANGED_MODE
-        );
-        Header memory header = Accounts.unpack(_headers[account]);
-        if (mode == MarginMode.PREDICTIVE && header.positionCount > MAX_PREDICTIVE_POSITIONS) {
-            revert TooManyPositions(account, MAX_PREDICTIVE_POSITIONS);
-        }
-        MarginMode oldMode = header.marginMode;
-        header.marginMode = mode;
-        _headers[account] = Accounts.pack(header);
+        Account memory changed = _loadAccount(account);
+        _save(changed, TransientSnapshot.MUST_CHECK | TransientSnapshot.CHANGED_MODE);
+        MarginMode oldMode = changed.header.marginMode;
+        changed.header.marginMode = mode;
+        _requireLight(changed);
+        _headers[account] = Accounts.pack(changed.header);
         emit MarginModeSet(account, oldMode, mode);
     }
 
@@ -279,6 +274,11 @@ contract MarginEngine is IMarginEngine, Ledger {
         if (p.underlying != 0) _spot(p.underlying);
         uint256 totalRaw = Math.saturatingAdd(_totalCollateralRaw[asset], amountRaw);
         if (totalRaw > p.capRaw) revert CollateralCap(asset, totalRaw, p.capRaw);
+        if (_balancesRaw[account][asset] == 0) {
+            Account memory holder = _loadAccount(account);
+            holder.header.collateralBitmap |= 1 << asset;
+            _requireLight(holder);
+        }
         if (_batching) _save(_loadAccount(account), 0);
 
         uint256 balanceRaw = _pull(IERC20Metadata(p.token), amountRaw);
@@ -342,8 +342,9 @@ contract MarginEngine is IMarginEngine, Ledger {
             revert ReduceOnly(account.id, change.sizeBefore, change.sizeAfter);
         }
         if (account.positions.length > count) {
-            uint256 cap = _positionCap(account, _globals().maxPositions);
+            uint256 cap = _globals().maxPositions;
             if (count >= cap) revert TooManyPositions(account.id, cap);
+            _requireLight(account);
         }
         if (change.premium > 0) TransientSnapshot.addFlags(account.id, TransientSnapshot.PAID);
         uint256 fee = Fees.onNotional(FixedPoint.abs(size), trade.index, feeRate);

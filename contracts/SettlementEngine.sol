@@ -14,9 +14,9 @@ import {Auction} from "./liquidation/Auction.sol";
 import {Waterfall} from "./liquidation/Waterfall.sol";
 import {FixedPoint} from "./math/FixedPoint.sol";
 import {Instrument} from "./types/Instrument.sol";
-import {AuctionParameters, LastStep} from "./types/Liquidation.sol";
+import {AccountStatus, AuctionParameters, LastStep} from "./types/Liquidation.sol";
 import {Position} from "./types/Position.sol";
-import {Assessment, CashState, Portfolio} from "./types/Types.sol";
+import {Assessment, CashState, MarginMode, Portfolio} from "./types/Types.sol";
 
 /// @title Settlement of positions, in time or by force, and protocol capital
 /// @notice The margin engine delegates to it whatever it does not know itself; what is unknown here
@@ -128,6 +128,23 @@ contract SettlementEngine is ISettlement, Extension {
     }
 
     /// @inheritdoc ISettlement
+    function updateStatus(uint256 id)
+        external
+        onlyDelegated
+        entryPoint
+        returns (AccountStatus)
+    {
+        Accounts.requireValid(id);
+        _requireAdmitted(id);
+        Account memory account = _loadAccount(id);
+        Assessment memory found = _assess(account);
+        bool inAuction = account.header.inAuction && !_isOver(id, found);
+        _record(account, found, inAuction);
+        _headers[id] = Accounts.pack(account.header);
+        return Accounts.status(account.header.health, inAuction);
+    }
+
+    /// @inheritdoc ISettlement
     function deleverage(uint256 id, uint128 instrument, uint256[] calldata counterparties)
         external
         onlyDelegated
@@ -216,6 +233,12 @@ contract SettlementEngine is ISettlement, Extension {
         return int256(forward);
     }
 
+    /// @dev Whether an auction ends, given what was found of the account.
+    function _isOver(uint256 id, Assessment memory found) private view returns (bool) {
+        AuctionParameters memory rules = liquidationParameters.auctionParameters();
+        return Auction.hasRecovered(found, _activeSince(_auctions[id].startedAt), rules);
+    }
+
     // -------------------------------------------------------------------- parts of deleveraging
 
     /// @dev Judges whether a position may be closed by force, and decides how much and at what
@@ -230,7 +253,7 @@ contract SettlementEngine is ISettlement, Extension {
         (c.instrument, c.size) = (instrument, _liveSize(account.positions, instrument));
         if (c.size == 0) revert NothingToDeleverage(id, instrument);
         AuctionParameters memory rules = liquidationParameters.auctionParameters();
-        c.found = _assess(account);
+        c.found = _assessInsolvent(account);
         _requireDeleveragingDue(id, c.found, rules);
         uint256[] memory opposite = _oppositeSizes(id, c, counterparties);
         uint256 size = FixedPoint.abs(c.size);
@@ -243,6 +266,16 @@ contract SettlementEngine is ISettlement, Extension {
         uint256 haircut = _haircut(account.positions, c, closed);
         haircut = Waterfall.haircutFor(_premium(c, closed), c.funds, haircut, c.deficit);
         c.haircuts = Waterfall.split(haircut, c.parts);
+    }
+
+    /// @dev Equity is the same in all modes. A step has room for no more predictive margin than
+    /// that of a counterparty, before and afterwards: here the portfolio margin stands for it.
+    function _assessInsolvent(Account memory account) private view returns (Assessment memory) {
+        Portfolio memory portfolio = _portfolioOf(account);
+        if (portfolio.marginMode == MarginMode.PREDICTIVE) {
+            portfolio.marginMode = MarginMode.PORTFOLIO;
+        }
+        return riskModel.assess(portfolio);
     }
 
     /// @dev Size of a position that has not expired; zero if there is none.

@@ -91,11 +91,6 @@ interface ILiquidationEngine {
 
     // -------------------------------------------------------------------------------- functions
 
-    /// @notice Records the present health of an account, and ends its auction if it is over.
-    /// @param account Any account.
-    /// @return status Its status now.
-    function updateStatus(uint256 account) external returns (AccountStatus status);
-
     /// @notice Puts an account below maintenance margin up for sale.
     /// @param account The account.
     /// @param rewardAccount Receives the reward as cash; any other account.

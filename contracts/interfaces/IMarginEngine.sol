@@ -22,7 +22,8 @@ interface IMarginEngine is ILedger {
     /// @param asset 0 for the settlement token, which becomes cash; else a collateral id.
     /// @param amountRaw Tokens pulled from the caller, who must have approved them.
     /// @dev Errors: `InvalidAccount`, `ZeroAmount`, `UnknownAsset`, `AssetDisabled`,
-    /// `CollateralCap`, `TransferMismatch`, `TokenShortfall`, `CashOverflow`.
+    /// `CollateralCap`, `PredictiveWeightExceeded`, `TransferMismatch`, `TokenShortfall`,
+    /// `CashOverflow`.
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external;
 
     /// @notice Withdraws tokens; cash may become a loan against collateral and is debited rounded
@@ -46,7 +47,8 @@ interface IMarginEngine is ILedger {
     /// @param size Units filled, unsigned; a multiple of the underlying's lot size.
     /// @dev Errors: those of `IExchange.matchOrders`, then `UnknownInstrument`,
     /// `InstrumentExpired`, `InvalidSize`, `InvalidPrice`, `PositionOverflow`, `ReduceOnly`,
-    /// `TooManyPositions`, `CashOverflow`, `OpenInterestCap`, and those of admission.
+    /// `TooManyPositions`, `PredictiveWeightExceeded`, `CashOverflow`, `OpenInterestCap`, and those
+    /// of admission.
     function matchOrders(
         Order calldata maker,
         bytes calldata makerSignature,
@@ -64,8 +66,8 @@ interface IMarginEngine is ILedger {
     /// afterwards, at young prices, and not in auction. For the owner or an operator.
     /// @param account Account id.
     /// @param mode Generation.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `TooManyPositions`, `StalePrice`,
-    /// `InAuction`, `BelowInitialMargin`.
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `PredictiveWeightExceeded`,
+    /// `StalePrice`, `InAuction`, `BelowInitialMargin`.
     function setMarginMode(uint256 account, MarginMode mode) external;
 
     /// @notice Runs calls on this contract one after the other, as the caller; admission of all

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {AccountStatus} from "../types/Liquidation.sol";
 import {ILedger} from "./ILedger.sol";
 
-/// @title Settlement in time or by force, accrual, fees and protocol capital
-/// @notice Specification, sections 4 to 6; Liquidation, sections 6 and 8. Part of the engine: call
-/// these on the engine's address.
+/// @title Settlement in time or by force, accrual, status, fees and protocol capital
+/// @notice Specification, sections 4 to 6; Liquidation, sections 2, 6 and 8. Part of the engine:
+/// call these on the engine's address.
 interface ISettlement is ILedger {
     // ------------------------------------------------------------------------------------ errors
 
@@ -66,6 +67,11 @@ interface ISettlement is ILedger {
     /// @dev Errors: `AccessManagedUnauthorized`, `PendingLoss`, `ZeroAmount`, `InsufficientFees`,
     /// `InsufficientCash`, `TransferMismatch`.
     function collectFees(address to, uint256 amountRaw) external;
+
+    /// @notice Records the present health of an account, and ends its auction if it is over.
+    /// @param account Any account.
+    /// @return status Its status now.
+    function updateStatus(uint256 account) external returns (AccountStatus status);
 
     /// @notice Closes an insolvent account's position against opposite ones, the deficit shared in
     /// proportion to what is closed.

@@ -59,8 +59,10 @@ abstract contract Ledger is ILedger, AccessManaged {
     uint256 private constant MAX_PENDING_SECONDS = 1 days;
     uint8 internal constant CASH = 0;
     uint256 internal constant MAX_ASSETS = 32;
-    /// @dev Positions that predictive margin can be worked out for in a step of a liquidation.
-    uint256 internal constant MAX_PREDICTIVE_POSITIONS = 32;
+    /// @dev What predictive margin can be worked out for in a step of a liquidation: positions,
+    /// kinds of collateral but one, and for every underlying but one as many as it costs.
+    uint256 private constant MAX_PREDICTIVE_WEIGHT = 32;
+    uint256 private constant UNDERLYING_WEIGHT = 5;
     /// @dev More than any amount of cash, of any decimals; what is above counts as this.
     uint256 internal constant MAX_CASH_RAW = 2 ** 192;
 
@@ -284,11 +286,28 @@ abstract contract Ledger is ILedger, AccessManaged {
         return parameters.globalParameters();
     }
 
-    /// @dev Greatest number of positions an account may come to: `cap`, or what its mode allows.
-    function _positionCap(Account memory account, uint256 cap) internal pure returns (uint256) {
-        return account.header.marginMode == MarginMode.PREDICTIVE
-            ? FixedPoint.min(cap, MAX_PREDICTIVE_POSITIONS)
-            : cap;
+    /// @dev Refuses what is too much for predictive margin, if the account is held to that.
+    function _requireLight(Account memory account) internal view {
+        if (account.header.marginMode != MarginMode.PREDICTIVE) return;
+        uint256 weight = account.positions.length;
+        uint256 underlyings;
+        for (uint256 i = 0; i < weight; ++i) {
+            underlyings |= 1 << account.positions[i].underlying();
+        }
+        uint256[] memory assets = Bitmap.members(account.header.collateralBitmap);
+        for (uint256 i = 0; i < assets.length; ++i) {
+            underlyings |= 1 << parameters.collateralParameters(uint8(assets[i])).underlying;
+        }
+        // What follows none has bit 0.
+        uint256 count = Bitmap.members(underlyings >> 1).length;
+        // There are at most 128 positions, 31 kinds of collateral and 255 underlyings.
+        unchecked {
+            if (assets.length > 1) weight += assets.length - 1;
+            if (count > 1) weight += UNDERLYING_WEIGHT * (count - 1);
+        }
+        if (weight > MAX_PREDICTIVE_WEIGHT) {
+            revert PredictiveWeightExceeded(account.id, weight, MAX_PREDICTIVE_WEIGHT);
+        }
     }
 
     function _underlyingParameters(uint8 underlying)

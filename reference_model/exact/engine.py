@@ -30,8 +30,6 @@ from reference_model.exact.errors import (
 from reference_model.exact.exchange import Fill, Order
 from reference_model.exact.ledger import (
     CASH,
-    MAX_PREDICTIVE_POSITIONS,
-    max_positions,
     require_valid,
 )
 from reference_model.exact.liquidation import Liquidation
@@ -63,7 +61,7 @@ class Engine(Liquidation):
         Raises
         ------
         InvalidAccount, ZeroAmount, UnknownAsset, AssetDisabled, MissingCollateralRate, MissingPrice
-        CollateralCap, TransferMismatch, TokenShortfall, CashOverflow
+        CollateralCap, PredictiveWeightExceeded, TransferMismatch, TokenShortfall, CashOverflow
         """
         with self._entry():
             require_valid(account)
@@ -134,8 +132,9 @@ class Engine(Liquidation):
         ModelError
             Those of `Exchange.match_orders`, then `UnknownInstrument`, `InstrumentExpired`,
             `InvalidSize`, `InvalidPrice`, `MissingPrice`; per account, maker first, `CashOverflow`,
-            `PositionOverflow`, `ReduceOnly`, `TooManyPositions`, `CashOverflow`; then `InvalidSize`
-            of an odd size that closes nothing, `OpenInterestCap`, and those of admission.
+            `PositionOverflow`, `ReduceOnly`, `TooManyPositions`, `PredictiveWeightExceeded`,
+            `CashOverflow`; then `InvalidSize` of an odd size that closes nothing,
+            `OpenInterestCap`, and those of admission.
         """
         with self._entry():
             fill = self.exchange.match_orders(maker, maker_signed, taker, taker_signed, size)
@@ -154,7 +153,7 @@ class Engine(Liquidation):
 
         Raises
         ------
-        InvalidAccount, NotAuthorised, TooManyPositions
+        InvalidAccount, NotAuthorised, PredictiveWeightExceeded
         StalePrice, InAuction, BelowInitialMargin
             By admission.
         """
@@ -164,8 +163,7 @@ class Engine(Liquidation):
             check.required = check.switched = True
             before = self._account(account)
             after = before._replace(margin_mode=mode)
-            if len(after.positions) > max_positions(after, len(after.positions)):
-                raise TooManyPositions(account, MAX_PREDICTIVE_POSITIONS)
+            self._require_light(account, after)
             self.state.accounts[account] = after
             self._emit("MarginModeSet", account, before.margin_mode, mode)
 
@@ -220,11 +218,21 @@ class Engine(Liquidation):
         total_raw = self.state.total_collateral_raw.get(asset, 0) + amount_raw
         if total_raw > parameters.cap_raw:
             raise CollateralCap(asset, total_raw, parameters.cap_raw)
+        self._require_room_for(account, asset)
         self._changing(account)
         balance = self._account(account).collateral[asset]
         self._set_collateral(account, asset, balance + amount_raw)
         self._pull(asset, amount_raw, arrived_raw)
         self._emit("Deposited", account, asset, caller, amount_raw, 0)
+
+    def _require_room_for(self, account: int, asset: int) -> None:
+        """Refuse a collateral not yet held that is too much for predictive margin."""
+        stored = self._account(account)
+        if stored.collateral[asset] != 0:
+            return
+        collateral = list(stored.collateral)
+        collateral[asset] = 1
+        self._require_light(account, stored._replace(collateral=tuple(collateral)))
 
     # ------------------------------------------------------------------------------------ trading
 
@@ -307,9 +315,11 @@ class Engine(Liquidation):
             raise ReduceOnly(account, before, after)
         check.paid = check.paid or trade.cash_change < 0
         slots.replace(held, place, trade.slot)
-        cap = max_positions(touched, self.market.global_parameters.max_positions)
-        if len(held) > len(touched.positions) and len(held) > cap:
-            raise TooManyPositions(account, cap)
+        if len(held) > len(touched.positions):
+            cap = self.market.global_parameters.max_positions
+            if len(held) > cap:
+                raise TooManyPositions(account, cap)
+            self._require_light(account, touched._replace(positions=tuple(held)))
         self._change_open_interest(fill.instrument, abs(after) - abs(before))
         self.state.fees += fee
         self._change_cash(account, touched._replace(positions=tuple(held)), trade.cash_change - fee)

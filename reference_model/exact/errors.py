@@ -375,6 +375,10 @@ class TooManyPositions(ModelError):
     parameters = ("account", "cap")
 
 
+class PredictiveWeightExceeded(ModelError):
+    parameters = ("account", "weight", "limit")
+
+
 class BelowInitialMargin(ModelError):
     parameters = ("account", "initial_equity", "initial_margin")
 

@@ -22,6 +22,7 @@ from reference_model.exact.errors import (
     InsufficientCash,
     InvalidAccount,
     NotAuthorised,
+    PredictiveWeightExceeded,
     Reentrancy,
     StalePrice,
     TokenShortfall,
@@ -52,7 +53,8 @@ from reference_model.types import (
 CASH = 0
 ASSETS = 32
 CASH_LIMIT = 2**103
-MAX_PREDICTIVE_POSITIONS = 32
+MAX_PREDICTIVE_WEIGHT = 32
+UNDERLYING_WEIGHT = 5
 MAX_DEFICIT = 2**112 - 1
 NEVER_SOCIALISED = Socialised()
 
@@ -577,11 +579,22 @@ class Ledger:
         slots.remove_empty(held)
         self._set_positions(account, held)
 
+    def _require_light(self, account: int, held: Account) -> None:
+        """Refuse what is too much for predictive margin, if the account is held to that.
 
-def max_positions(account: Account, cap: int) -> int:
-    """Most positions an account may have where others may have `cap`."""
-    is_predictive = account.margin_mode == MarginMode.PREDICTIVE
-    return min(cap, MAX_PREDICTIVE_POSITIONS) if is_predictive else cap
+        Raises
+        ------
+        PredictiveWeightExceeded
+        """
+        if held.margin_mode != MarginMode.PREDICTIVE:
+            return
+        underlyings = {instruments.underlying(slots.instrument(slot)) for slot in held.positions}
+        assets = [asset for asset, balance in enumerate(held.collateral) if balance]
+        underlyings |= {self._data.collateral_parameters(asset).underlying for asset in assets}
+        others = max(0, len(underlyings - {0}) - 1)
+        weight = len(held.positions) + max(0, len(assets) - 1) + UNDERLYING_WEIGHT * others
+        if weight > MAX_PREDICTIVE_WEIGHT:
+            raise PredictiveWeightExceeded(account, weight, MAX_PREDICTIVE_WEIGHT)
 
 
 def require_valid(account: int) -> None:

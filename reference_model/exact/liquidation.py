@@ -33,7 +33,7 @@ from reference_model.exact.fixed_point import (
     to_raw_up,
     to_wad_down,
 )
-from reference_model.exact.ledger import CASH, Account, Check, max_positions, require_valid
+from reference_model.exact.ledger import CASH, Account, Check, require_valid
 from reference_model.exact.settlement import Settlement
 from reference_model.exact.tokens import cash_down
 from reference_model.types import (
@@ -126,7 +126,7 @@ class Liquidation(Settlement):
         ------
         InvalidAccount, NotAuthorised, AdmissionPending, InvalidBidder, NoAuction, ZeroAmount
         NotLiquidatable, WindowExhausted, PositionOverflow, TooManyPositions
-        SlicePriceNotAcceptable, CashOverflow
+        PredictiveWeightExceeded, SlicePriceNotAcceptable, CashOverflow
             In this order.
         InAuction, BelowInitialMargin, UnrealisedProfitWithdrawal
             By admission of the bidder.
@@ -160,7 +160,7 @@ class Liquidation(Settlement):
         with self._entry():
             require_valid(account)
             self._require_no_admission_owed(account)
-            size, seen = self._live_size(account, instrument), self._assess(account)
+            size, seen = self._live_size(account, instrument), self._assess_insolvent(account)
             self._require_deleveraging_due(account, seen)
             opposite = self._opposite_sizes(account, instrument, counterparties)
             share = self.rules.auction.max_deleverage_share
@@ -242,6 +242,13 @@ class Liquidation(Settlement):
 
     def _assess(self, account: int) -> Assessment:
         return risk_model.assess(self.portfolio(account), self.market)
+
+    def _assess_insolvent(self, account: int) -> Assessment:
+        """Assess by portfolio margin an account held to predictive margin."""
+        seen = self.portfolio(account)
+        if seen.margin_mode == MarginMode.PREDICTIVE:
+            seen = seen._replace(margin_mode=MarginMode.PORTFOLIO)
+        return risk_model.assess(seen, self.market)
 
     def _since(self, active_time: int) -> int:
         """Seconds of active time since a moment; the clock may have been set back."""
@@ -364,11 +371,8 @@ class Liquidation(Settlement):
         seller, buyer = self._touch(account), self._touch(bidder)
         passed = sale.transfer(seller.positions, buyer.positions, fraction)
         cap = max(self.market.global_parameters.max_positions, len(seller.positions))
-        cap = max_positions(buyer, cap)
         if len(buyer.positions) < len(passed.received) > cap:
             raise TooManyPositions(bidder, cap)
-        if payment > limit:
-            raise SlicePriceNotAcceptable(payment, limit)
         parts = [sale.part(balance, fraction) for balance in seller.collateral]
         pairs = list(zip(seller.collateral, buyer.collateral, parts, strict=True))
         cash = sale.part(seller.cash, fraction)
@@ -378,6 +382,9 @@ class Liquidation(Settlement):
         received = buyer._replace(
             positions=passed.received, collateral=tuple(its + part for _, its, part in pairs)
         )
+        self._require_light(bidder, received)
+        if payment > limit:
+            raise SlicePriceNotAcceptable(payment, limit)
         self._change_cash(account, kept, max(0, payment) - cash)
         self._change_cash(bidder, received, cash - payment)
         for underlying, netted in passed.netted.items():

@@ -16,7 +16,7 @@ from oracle_mock.market import Ids, Market, Rate, Slice, Snapshot
 from oracle_mock.pusher import Pusher
 from oracle_mock.surface import Svi
 from reference_model.exact import instrument
-from reference_model.exact.ledger import MAX_PREDICTIVE_POSITIONS
+from reference_model.exact.ledger import MAX_PREDICTIVE_WEIGHT
 from reference_model.types import DAY, WAD, MarginMode, Scenario
 from scripts._configuration import load_configuration
 from scripts._deployment import Deployment, deploy
@@ -187,7 +187,7 @@ def _requirement(bench: Bench, n: int, default: list[Scenario]) -> dict[str, int
 def _of_all_modes(bench: Bench, n: int, scenarios: int) -> dict[str, int]:
     figures = {}
     for mode in reversed(MarginMode):
-        if mode is MarginMode.PREDICTIVE and n > MAX_PREDICTIVE_POSITIONS:
+        if mode is MarginMode.PREDICTIVE and n > MAX_PREDICTIVE_WEIGHT:
             continue
         bench.engine.setMarginMode(bench.account, mode, sender=bench.trader)
         figures[f"gas.margin.{mode.name.lower()}.{n}x{scenarios}"] = bench.assess()

@@ -499,6 +499,55 @@ def test_an_account_from_before_the_cap_was_lowered_finds_a_bidder(book):
     assert book.status(book.trader) == HEALTHY
 
 
+def legs(venue, buyer, instruments):
+    """Return trades in which a buyer takes a little of each of some options from the maker."""
+    orders = [
+        (venue.order(venue.maker, each, -0.001, 1), venue.order(buyer, each, 0.001, 1))
+        for each in instruments
+    ]
+    return [("matchOrders", venue.match_arguments(maker, taker)) for maker, taker in orders]
+
+
+def test_predictive_margin_is_for_few_positions_on_few_underlyings(venue):
+    """Positions, and of kinds of collateral and of underlyings all but one: no more than 32."""
+    trader, bidder = account_of(venue.trader), account_of(venue.bidder)
+    too_heavy = {"account": trader, "weight": 33, "limit": 32}
+    venue.set_global(maxPositions=40)
+    expiry = venue.list_expiry(underlying=BTC, price=50_000)
+    calls = [option(expiry, 20_000 + k, underlying=BTC) for k in range(29)]
+    for owner in (venue.maker, venue.trader, venue.bidder):
+        venue.deposit(owner, CASH, 100_000)
+    venue.batch(venue.outsider, *legs(venue, venue.trader, calls[:28]))
+    venue.engine.setMarginMode(trader, PREDICTIVE, sender=venue.trader)
+    venue.fund(venue.trader, WETH, WAD)
+    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+        venue.engine.deposit(trader, WETH, WAD, sender=venue.trader)
+    venue.trade(venue.maker, venue.trader, calls[27], 0.001, 1)
+    venue.deposit(venue.trader, WETH, 1)
+    venue.deposit(venue.trader, WETH, 1)
+    venue.fund(venue.trader, USDX, WAD)
+    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+        venue.engine.deposit(trader, USDX, WAD, sender=venue.trader)
+    venue.deposit(venue.trader, CASH, 1)
+    venue.trade(venue.trader, venue.maker, calls[0], 0.001, 1)
+    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+        venue.trade(venue.trader, venue.maker, perpetual(ETH), 0.001, 2_000)
+    venue.engine.setMarginMode(trader, PORTFOLIO, sender=venue.trader)
+    venue.trade(venue.trader, venue.maker, calls[28], 0.001, 1)
+    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+        venue.engine.setMarginMode(trader, PREDICTIVE, sender=venue.trader)
+    # A bid brings no more, either: positions and, of the collateral alone, the other underlying.
+    venue.engine.setMarginMode(bidder, PREDICTIVE, sender=venue.bidder)
+    venue.withdraw(venue.trader, CASH, 99_991)
+    venue.set_rate(WETH, WAD // 1_000)
+    venue.set_spot(BTC, 15_000)
+    venue.start()
+    with venue.refuses("PredictiveWeightExceeded", account=bidder, weight=33, limit=32):
+        venue.bid()
+    venue.engine.setMarginMode(bidder, PORTFOLIO, sender=venue.bidder)
+    venue.bid()
+
+
 # ----------------------------------------------------------------------------- the owner, recovery
 
 

@@ -356,6 +356,53 @@ def test_there_is_room_for_the_positions_allowed_and_no_more(engine):
     assert held == [options[0], options[6], *options[2:6]]
 
 
+def test_predictive_margin_is_for_few_positions_on_few_underlyings(engine):
+    engine.market = engine.market._replace(
+        global_parameters=engine.market.global_parameters._replace(max_positions=40)
+    )
+    strikes = range(2_000, 4_900, 100)
+    options = [instrument.option(world.ETH, WEEK, k * 10**8, True) for k in strikes]
+    for put in options[:28]:
+        trade(engine, WAD // 1000, 0, put)
+    too_heavy = "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32
+    engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
+    engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
+    bitcoin = instrument.perpetual(world.BTC)
+    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 34, 32):
+        trade(engine, WAD // 1000, world.PRICES[world.BTC], bitcoin)
+    trade(engine, -WAD // 1000, 0, options[0])
+    trade(engine, -WAD // 1000, 0, options[1])
+    trade(engine, WAD // 1000, world.PRICES[world.BTC], bitcoin)
+    with refused(engine, *too_heavy):
+        trade(engine, WAD // 1000, 0, options[0])
+    engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PORTFOLIO)
+    trade(engine, WAD // 1000, 0, options[0])
+    with refused(engine, *too_heavy):
+        engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
+
+
+def test_one_more_collateral_may_be_too_much_for_predictive_margin(engine):
+    engine.market = engine.market._replace(
+        global_parameters=engine.market.global_parameters._replace(max_positions=40)
+    )
+    bitcoin = [
+        instrument.option(world.BTC, WEEK, k * 10**8, False) for k in range(60_000, 88_000, 1_000)
+    ]
+    for call in bitcoin:
+        trade(engine, WAD // 1000, 0, call)
+    engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
+    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32):
+        engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
+    engine.deposit(TAKER, TAKER_ACCOUNT, world.STABLE, 10**6)
+    trade(engine, -WAD // 1000, 0, bitcoin[0])
+    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32):
+        engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
+    trade(engine, -WAD // 1000, 0, bitcoin[1])
+    for asset in (world.WETH, world.WETH, world.STABLE):
+        engine.deposit(TAKER, TAKER_ACCOUNT, asset, 10**6)
+    engine.deposit(TAKER, TAKER_ACCOUNT, 0, 10**6)
+
+
 def test_open_interest_is_capped_per_side(engine):
     cap = 2_000 * WAD
     lot = WAD // 1000

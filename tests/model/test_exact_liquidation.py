@@ -19,11 +19,17 @@ from model.test_exact_engine import (
     wait,
 )
 
-from reference_model.exact import instrument, invariants, liquidation_parameters, risk_model
+from reference_model.exact import (
+    auction,
+    instrument,
+    invariants,
+    liquidation_parameters,
+    risk_model,
+)
 from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError
 from reference_model.exact.insurance_fund import InsuranceFund
-from reference_model.types import DAY, WAD, AccountStatus, LastStep, Window
+from reference_model.types import DAY, WAD, AccountStatus, LastStep, MarginMode, Window
 
 BIDDER, KEEPER, DEBTOR = 0xB1D, 0xCEE9, 0xDEB7
 DEBTOR_ACCOUNT = world.account(DEBTOR)
@@ -529,6 +535,29 @@ def test_deleveraging_has_its_time(engine):
     set_rules(engine, last_step=LastStep.SOCIALISE)
     with refused(engine, "DeleveragingNotDue", TAKER_ACCOUNT):
         engine.deleverage(TAKER_ACCOUNT, PERPETUAL, [MAKER_ACCOUNT])
+
+
+def test_portfolio_margin_says_when_deleveraging_of_a_predictive_account_is_due(engine):
+    """Predictive margin is a little more here, but a step has no room for a third one."""
+    set_rules(engine, max_deleverage_share=WAD)
+    engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
+    fall(engine, 1_900)
+    wait(engine, LENGTH)
+    held = engine.portfolio(TAKER_ACCOUNT)
+    portfolio, predictive = (
+        auction.most_wanted(
+            risk_model.assess(held._replace(margin_mode=mode), engine.market), engine.rules.auction
+        )
+        for mode in (MarginMode.PORTFOLIO, MarginMode.PREDICTIVE)
+    )
+    assert portfolio < predictive
+    missing = portfolio - engine.state.fees
+    engine.state.fees += missing
+    with refused(engine, "DeleveragingNotDue", TAKER_ACCOUNT):
+        engine.deleverage(TAKER_ACCOUNT, PERPETUAL, [MAKER_ACCOUNT])
+    engine.state.fees -= 1
+    engine.deleverage(TAKER_ACCOUNT, PERPETUAL, [MAKER_ACCOUNT])
+    engine.state.fees -= missing - 1
 
 
 def test_lists_for_deleveraging_ascend_and_hold_opposites(engine):
