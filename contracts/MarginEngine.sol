@@ -58,6 +58,10 @@ contract MarginEngine is IMarginEngine, Ledger {
     /// @notice Code for the calls that are not found here; it works on this contract's state.
     Ledger public immutable settlementEngine;
 
+    /// @dev Greatest ratio of strike to index, or of index to strike, at which an option is bought
+    /// or sold anew.
+    uint256 private constant MAX_STRIKE_RATIO = 10;
+
     /// @notice Takes what the ledger trusts from the other part of its code, so that they agree.
     /// @param settlementEngine_ Deployed before, for this engine.
     constructor(Ledger settlementEngine_)
@@ -74,7 +78,7 @@ contract MarginEngine is IMarginEngine, Ledger {
         exchange = new Exchange(this);
         _cashState.borrowIndex = 1e18;
         _cashState.supplyIndex = 1e18;
-        _cashState.accruedAt = uint40(block.timestamp);
+        _cashState.accruedAt = uint40(_activeTime());
     }
 
     /// @dev What is unknown here, the settlement engine may know. Its reverts pass through.
@@ -87,6 +91,9 @@ contract MarginEngine is IMarginEngine, Ledger {
     /// @inheritdoc IMarginEngine
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external entryPoint {
         Accounts.requireValid(account);
+        uint256 held = Accounts.unpack(_headers[account]).collateralBitmap;
+        // A stranger could make the account stale, or heavier to margin, by what it does not hold.
+        if (asset != CASH && held >> asset & 1 == 0) _requireAuthorised(account);
         if (amountRaw == 0) revert ZeroAmount();
         if (asset == CASH) _depositCash(account, amountRaw);
         else _depositCollateral(account, asset, amountRaw);
@@ -208,7 +215,8 @@ contract MarginEngine is IMarginEngine, Ledger {
 
     /// @inheritdoc IMarginEngine
     function currentFundingIndex(uint8 underlying) external view returns (int256) {
-        return _currentFunding(underlying);
+        (int256 fundingIndex,) = _currentFunding(underlying);
+        return fundingIndex;
     }
 
     /// @inheritdoc IMarginEngine
@@ -338,8 +346,11 @@ contract MarginEngine is IMarginEngine, Ledger {
         Positions.Change memory change;
         (account.positions, change) =
             Positions.applyTrade(account.positions, trade.instrument, size, trade.entryPrice);
-        if ((reduceOnly || trade.parameters.reduceOnly) && !change.isReduction()) {
-            revert ReduceOnly(account.id, change.sizeBefore, change.sizeAfter);
+        if (!change.isReduction()) {
+            if (reduceOnly || trade.parameters.reduceOnly) {
+                revert ReduceOnly(account.id, change.sizeBefore, change.sizeAfter);
+            }
+            if (trade.instrument.isOption()) _requireNearStrike(trade);
         }
         if (account.positions.length > count) {
             uint256 cap = _globals().maxPositions;
@@ -347,11 +358,7 @@ contract MarginEngine is IMarginEngine, Ledger {
             _requireLight(account);
         }
         if (change.premium > 0) TransientSnapshot.addFlags(account.id, TransientSnapshot.PAID);
-        uint256 fee = Fees.onNotional(FixedPoint.abs(size), trade.index, feeRate);
-        if (trade.instrument.isOption()) {
-            uint256 premium = FixedPoint.abs(change.premium);
-            fee = Fees.capped(fee, premium, trade.parameters.optionFeeCap);
-        }
+        uint256 fee = _fee(trade, FixedPoint.abs(size), feeRate, change.premium);
         Interest.changeCash(account, state, -change.premium - fee.toInt256());
         state.fees = (state.fees + fee).toUint128();
         trade.openInterestChange += change.grossChange();
@@ -364,6 +371,25 @@ contract MarginEngine is IMarginEngine, Ledger {
             -change.premium,
             fee,
             change.sizeAfter
+        );
+    }
+
+    function _requireNearStrike(Trade memory trade) private pure {
+        (uint256 strike, uint256 index) = (trade.instrument.strike(), trade.index);
+        // Both are below 2^98.
+        if (strike * MAX_STRIKE_RATIO < index || strike > index * MAX_STRIKE_RATIO) {
+            revert StrikeTooFar(strike, index);
+        }
+    }
+
+    function _fee(Trade memory trade, uint256 size, uint256 rate, int256 premium)
+        private
+        pure
+        returns (uint256)
+    {
+        if (!trade.instrument.isOption()) return Fees.onNotional(size, trade.index, rate);
+        return Fees.onOption(
+            size, trade.index, rate, FixedPoint.abs(premium), trade.parameters.optionFeeCap
         );
     }
 

@@ -261,10 +261,12 @@ contract MarginLens is IMarginLens {
             Positions.applyTrade(draft.slots, instrument, trade.size, price);
 
         uint256 size = FixedPoint.abs(trade.size);
-        uint256 fee = Fees.onNotional(size, index, trade.isTaker ? p.takerFee : p.makerFee);
-        if (instrument.isOption()) {
-            fee = Fees.capped(fee, FixedPoint.abs(change.premium), p.optionFeeCap);
-        }
+        uint256 rate = trade.isTaker ? p.takerFee : p.makerFee;
+        uint256 fee = instrument.isOption()
+            ? Fees.onOption(
+                size, index, rate, FixedPoint.abs(change.premium), p.optionFeeCap
+            )
+            : Fees.onNotional(size, index, rate);
         draft.portfolio.cash -= change.premium + int256(fee);
         _settleClosed(draft, instrument);
         _changeOpenInterest(

@@ -66,6 +66,10 @@ interface ILedger {
     /// @notice The trade would not bring the position towards zero.
     error ReduceOnly(uint256 account, int256 sizeBefore, int256 sizeAfter);
 
+    /// @notice No option is opened or increased at a strike beyond a tenth and ten times the index.
+    /// Both USD.
+    error StrikeTooFar(uint256 strike, uint256 index);
+
     /// @notice The trade would bring open interest (one side, units, rounded up) above the cap.
     error OpenInterestCap(uint8 underlying, uint256 openInterest, uint256 cap);
 

@@ -16,14 +16,15 @@ import {CashState, MarginMode, MarketState, Order, Portfolio} from "../types/Typ
 interface IMarginEngine is ILedger {
     // ----------------------------------------------------------------------------------- actions
 
-    /// @notice Deposits tokens of the caller into any account. Cash reads no price, has no cap and
-    /// is credited rounded down; collateral needs a price that was posted once, of any age.
+    /// @notice Deposits tokens of the caller. Cash goes into any account, reads no price, has no
+    /// cap and is credited rounded down; collateral needs a price that was posted once, of any age,
+    /// and, unless the account holds some already, the account's owner or an operator.
     /// @param account Account credited.
     /// @param asset 0 for the settlement token, which becomes cash; else a collateral id.
     /// @param amountRaw Tokens pulled from the caller, who must have approved them.
-    /// @dev Errors: `InvalidAccount`, `ZeroAmount`, `UnknownAsset`, `AssetDisabled`,
-    /// `CollateralCap`, `PredictiveWeightExceeded`, `TransferMismatch`, `TokenShortfall`,
-    /// `CashOverflow`.
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `UnknownAsset`,
+    /// `AssetDisabled`, `CollateralCap`, `PredictiveWeightExceeded`, `TransferMismatch`,
+    /// `TokenShortfall`, `CashOverflow`.
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external;
 
     /// @notice Withdraws tokens; cash may become a loan against collateral and is debited rounded
@@ -47,8 +48,8 @@ interface IMarginEngine is ILedger {
     /// @param size Units filled, unsigned; a multiple of the underlying's lot size.
     /// @dev Errors: those of `IExchange.matchOrders`, then `UnknownInstrument`,
     /// `InstrumentExpired`, `InvalidSize`, `InvalidPrice`, `PositionOverflow`, `ReduceOnly`,
-    /// `TooManyPositions`, `PredictiveWeightExceeded`, `CashOverflow`, `OpenInterestCap`, and those
-    /// of admission.
+    /// `StrikeTooFar`, `TooManyPositions`, `PredictiveWeightExceeded`, `CashOverflow`,
+    /// `OpenInterestCap`, and those of admission.
     function matchOrders(
         Order calldata maker,
         bytes calldata makerSignature,
@@ -108,8 +109,8 @@ interface IMarginEngine is ILedger {
         view
         returns (int256 size, int256 quote);
 
-    /// @notice Funding index of an underlying with funding to now, USD per unit, rounded down. None
-    /// accrues from the time on when the spot price is older than `marginMaxAge`.
+    /// @notice Funding index of an underlying with funding to now, USD per unit, rounded down. From
+    /// the time on when the spot price is older than `marginMaxAge`, it waits for the next.
     /// @param underlying Underlying id.
     /// @return Signed.
     function currentFundingIndex(uint8 underlying) external view returns (int256);

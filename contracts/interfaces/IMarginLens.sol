@@ -126,8 +126,8 @@ interface IMarginLens {
     /// @dev A linear position that a trade closes is settled from the pool as it is now, whatever
     /// the counterparty would pay in; open interest grows by the fill as if it opened the
     /// counterparty's position. Errors: `UnknownInstrument`, `InstrumentExpired`,
-    /// `PositionOverflow`, `UnknownAsset`, `InsufficientCollateral`. Caps, lots, prices' age and
-    /// admission are not judged.
+    /// `PositionOverflow`, `UnknownAsset`, `InsufficientCollateral`. Caps, lots, strikes, prices'
+    /// age and admission are not judged.
     /// @param account Account id.
     /// @param hypothesis What changes.
     /// @return before As it is.

@@ -8,6 +8,10 @@ import {FixedPoint} from "../math/FixedPoint.sol";
 library Fees {
     using FixedPoint for uint256;
 
+    /// @dev Fraction of the notional that a premium counts as at least: open interest, which raises
+    /// everyone's initial margin, is not to be had for nothing.
+    uint256 private constant LEAST_PREMIUM = 0.0005e18;
+
     /// @notice Fee on a fill, USD, rounded up.
     /// @param size Units of the underlying.
     /// @param index Index price.
@@ -21,15 +25,18 @@ library Fees {
     }
 
     /// @notice The same for an option: no more than a fraction of its premium.
-    /// @param fee Fee on the notional.
-    /// @param premium Premium of the fill, USD.
+    /// @param premium Premium of the fill, USD, unsigned.
     /// @param optionFeeCap Greatest fraction of the premium.
-    function capped(uint256 fee, uint256 premium, uint256 optionFeeCap)
-        internal
-        pure
-        returns (uint256)
-    {
-        uint256 cap = premium.mulUp(optionFeeCap);
-        return fee < cap ? fee : cap;
+    function onOption(
+        uint256 size,
+        uint256 index,
+        uint256 rate,
+        uint256 premium,
+        uint256 optionFeeCap
+    ) internal pure returns (uint256) {
+        uint256 notional = size.mulUp(index);
+        uint256 least = notional.mulUp(LEAST_PREMIUM);
+        uint256 cap = (premium > least ? premium : least).mulUp(optionFeeCap);
+        return FixedPoint.min(notional.mulUp(rate), cap);
     }
 }

@@ -17,16 +17,16 @@ library Interest {
 
     uint256 private constant YEAR_SECONDS = 365 days;
 
-    /// @notice Brings the indexes and the total debt to `timestamp`.
-    /// @return accrued Whether time has passed.
+    /// @notice Brings the indexes and the total debt to `activeTime`, unless they are there.
     function accrue(
         CashState memory state,
         InterestParameters memory parameters,
-        uint256 timestamp
-    ) internal pure returns (bool accrued) {
-        uint256 elapsedSeconds = timestamp - state.accruedAt;
-        if (elapsedSeconds == 0) return false;
-        state.accruedAt = uint40(timestamp);
+        uint256 activeTime
+    ) internal pure {
+        // An outage learned of late may have set active time back.
+        if (activeTime <= state.accruedAt) return;
+        uint256 elapsedSeconds = activeTime - state.accruedAt;
+        state.accruedAt = uint40(activeTime);
 
         uint256 utilisation = utilisationOf(state.totalDebt, state.cashHeld);
         uint256 growth = FixedPoint.divideUp(
@@ -35,7 +35,7 @@ library Interest {
         uint256 borrowIndex = state.borrowIndex + uint256(state.borrowIndex).mulUp(growth);
         uint256 totalDebt = state.totalDebt + uint256(state.totalDebt).mulUp(growth);
         // Interest that no field can hold stops; it must not block a repayment.
-        if (borrowIndex > type(uint88).max || totalDebt > type(uint128).max) return true;
+        if (borrowIndex > type(uint88).max || totalDebt > type(uint128).max) return;
 
         uint256 supplyGrowth =
             growth.mulDown(utilisation).mulDown(FixedPoint.WAD - parameters.reserveFactor);
@@ -43,7 +43,6 @@ library Interest {
         state.totalDebt = uint128(totalDebt);
         // Utilisation is at most 1, so the supply index never passes the borrow index.
         state.supplyIndex += uint88(uint256(state.supplyIndex).mulDown(supplyGrowth));
-        return true;
     }
 
     /// @notice Fraction of the pool that is lent.

@@ -86,6 +86,8 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     bool internal transient _entered;
     bool internal transient _batching;
+    /// @dev Active time in this entry point or batch, once it was asked for; else zero.
+    uint256 internal transient _knownActiveTime;
 
     /// @dev Sets what the ledger trusts, for ever.
     /// @param accessManager Decides who may collect fees, and nothing else.
@@ -320,39 +322,51 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     function _currentCash() internal view returns (CashState memory state) {
         state = _cashState;
-        if (state.accruedAt == block.timestamp) return state;
-        Interest.accrue(state, parameters.interestParameters(), block.timestamp);
+        uint256 activeTime = _activeTime();
+        if (activeTime <= state.accruedAt) return state;
+        Interest.accrue(state, parameters.interestParameters(), activeTime);
     }
 
     /// @dev The same for one who will store it.
     function _accruedCash() internal returns (CashState memory state) {
-        bool accrued = _cashState.accruedAt != block.timestamp;
+        _knownActiveTime = _activeTime();
         state = _currentCash();
-        if (accrued) {
+        if (state.accruedAt != _cashState.accruedAt) {
             emit InterestAccrued(state.borrowIndex, state.supplyIndex, state.totalDebt);
         }
     }
 
-    function _currentFunding(uint8 underlying) internal view returns (int256) {
+    /// @return fundingIndex Funding index at present.
+    /// @return until Active time up to which it has accrued.
+    function _currentFunding(uint8 underlying)
+        internal
+        view
+        returns (int256 fundingIndex, uint256 until)
+    {
         MarketState storage market = _markets[underlying];
         uint256 accruedAt = market.fundingAt;
+        fundingIndex = market.fundingIndex;
+        uint256 activeTime = _activeTime();
         // The first accrual only starts the clock.
-        if (accruedAt == 0 || accruedAt == block.timestamp) return market.fundingIndex;
+        if (accruedAt == 0) return (fundingIndex, activeTime);
+        if (activeTime <= accruedAt) return (fundingIndex, accruedAt);
         (uint256 index,, uint256 mark,, uint256 timestamp) = marketData.spot(underlying);
-        uint256 elapsed = Funding.elapsedSeconds(
-            accruedAt, block.timestamp, timestamp, _globals().marginMaxAgeSeconds
+        uint256 elapsedSeconds;
+        (elapsedSeconds, until) = Funding.due(
+            accruedAt, activeTime, block.timestamp, timestamp, _globals().marginMaxAgeSeconds
         );
         uint256 cap = _underlyingParameters(underlying).fundingCap;
-        return Funding.accrue(market.fundingIndex, mark, index, cap, elapsed);
+        fundingIndex = Funding.accrue(fundingIndex, mark, index, cap, elapsedSeconds);
     }
 
     /// @dev The same, stored.
     function _accruedFunding(uint8 underlying) internal returns (int256 fundingIndex) {
-        fundingIndex = _currentFunding(underlying);
+        uint256 until;
+        (fundingIndex, until) = _currentFunding(underlying);
         MarketState storage market = _markets[underlying];
-        if (market.fundingAt == block.timestamp) return fundingIndex;
+        if (market.fundingAt == until) return fundingIndex;
         market.fundingIndex = fundingIndex.toInt112();
-        market.fundingAt = uint40(block.timestamp);
+        market.fundingAt = uint40(until);
         emit FundingAccrued(underlying, fundingIndex);
     }
 
@@ -394,16 +408,17 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     // ------------------------------------------------------------------------------- assessment
 
-    /// @dev Judges every account that must be, in the order in which they were first changed.
+    /// @dev Ends an entry point or batch: judges every account that must be, in the order in which
+    /// they were first changed.
     function _admit() internal {
         uint256[] memory accounts = TransientSnapshot.list();
-        if (accounts.length == 0) return;
         for (uint256 i = 0; i < accounts.length; ++i) {
             uint256 flags = TransientSnapshot.flags(accounts[i]);
             if (flags & (TransientSnapshot.MUST_CHECK | TransientSnapshot.BID) == 0) continue;
             _requireAdmissible(accounts[i], flags);
         }
-        TransientSnapshot.clear(accounts);
+        if (accounts.length != 0) TransientSnapshot.clear(accounts);
+        _knownActiveTime = 0;
     }
 
     /// @dev A bidder has to be healthy, at prices of any age; so has, at prices that are young,
@@ -497,9 +512,11 @@ abstract contract Ledger is ILedger, AccessManaged {
         }
     }
 
-    /// @dev Active time, seconds.
+    /// @dev Active time, seconds. Whoever accrues interest, which is first in what reads it often,
+    /// asks for it once.
     function _activeTime() internal view returns (uint256) {
-        return IOutageClock(address(parameters)).activeTime();
+        uint256 known = _knownActiveTime;
+        return known == 0 ? IOutageClock(address(parameters)).activeTime() : known;
     }
 
     /// @dev What stands before the owners of cash: protocol capital and the insurance fund, USD.
@@ -530,7 +547,7 @@ abstract contract Ledger is ILedger, AccessManaged {
             uint256 slot = account.positions[i];
             underlyings |= 1 << slot.underlying();
             if (slot.instrument().isPerpetual() && slot.size() != 0) {
-                int256 fundingIndex = _currentFunding(slot.underlying());
+                (int256 fundingIndex,) = _currentFunding(slot.underlying());
                 slot = Positions.netOfFunding(slot, fundingIndex);
             }
             p.positions[i] = slot;

@@ -43,13 +43,15 @@ contract LedgerHarness is CaseMap {
         return Interest.currentCash(header, state);
     }
 
-    function fundingSeconds(
+    function fundingDue(
         uint256 accruedAt,
+        uint256 activeTime,
         uint256 currentTimestamp,
         uint256 timestamp,
         uint256 maxAgeSeconds
-    ) external pure returns (uint256) {
-        return Funding.elapsedSeconds(accruedAt, currentTimestamp, timestamp, maxAgeSeconds);
+    ) external pure returns (uint256, uint256) {
+        return
+            Funding.due(accruedAt, activeTime, currentTimestamp, timestamp, maxAgeSeconds);
     }
 
     function accrueFunding(
@@ -73,7 +75,7 @@ contract LedgerHarness is CaseMap {
         uint256 premium,
         uint256 optionFeeCap
     ) external pure returns (uint256) {
-        return Fees.capped(Fees.onNotional(size, index, rate), premium, optionFeeCap);
+        return Fees.onOption(size, index, rate, premium, optionFeeCap);
     }
 
     function applyTrade(uint256 slot, int256 size, int256 price)

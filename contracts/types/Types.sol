@@ -206,7 +206,8 @@ struct Scenario {
 /// @param fundingCap Greatest funding rate per eight hours.
 /// @param makerFee Fee rate on notional.
 /// @param takerFee Fee rate on notional.
-/// @param optionFeeCap Greatest fee on an option as a fraction of its premium.
+/// @param optionFeeCap Greatest fee on an option as a fraction of its premium, which counts as
+/// 0.05 % of the notional at least.
 /// @param lotSize Sizes are multiples of this.
 struct UnderlyingParameters {
     bool listed;
@@ -264,7 +265,7 @@ struct InterestParameters {
 /// @param totalDebt Debt of all accounts with interest, USD.
 /// @param borrowIndex Growth of debt since the start.
 /// @param supplyIndex Growth of cash since the start.
-/// @param accruedAt Time up to which interest has accrued, seconds.
+/// @param accruedAt Active time up to which interest has accrued, seconds.
 /// @param interestPool Interest booked to debtors less that booked to owners of cash, USD.
 /// @param fees Fees earned and not yet collected, USD.
 struct CashState {
@@ -279,7 +280,7 @@ struct CashState {
 
 /// @notice What all accounts share in one underlying (specification, sections 4 and 5).
 /// @param fundingIndex Funding per unit of the perpetual since the start, USD.
-/// @param fundingAt Time up to which funding has accrued, seconds; 0 if never.
+/// @param fundingAt Active time up to which funding has accrued, seconds; 0 if never.
 /// @param openInterest Sum of abs(size) over all accounts and instruments, units.
 /// @param pnlPool Losses paid in and not yet paid out, USD.
 struct MarketState {

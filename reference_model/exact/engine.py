@@ -23,6 +23,7 @@ from reference_model.exact.errors import (
     OpenInterestCap,
     PendingLoss,
     ReduceOnly,
+    StrikeTooFar,
     TooManyPositions,
     UnknownInstrument,
     ZeroAmount,
@@ -34,6 +35,8 @@ from reference_model.exact.ledger import (
 )
 from reference_model.exact.liquidation import Liquidation
 from reference_model.exact.tokens import cash_down, cash_up
+
+MAX_STRIKE_RATIO = 10
 
 
 class Engine(Liquidation):
@@ -47,7 +50,7 @@ class Engine(Liquidation):
         amount_raw: int,
         arrived_raw: int | None = None,
     ) -> None:
-        """Deposit tokens of the caller into any account.
+        """Deposit tokens of the caller; a stranger cash, or what the account holds already.
 
         Parameters
         ----------
@@ -60,11 +63,14 @@ class Engine(Liquidation):
 
         Raises
         ------
-        InvalidAccount, ZeroAmount, UnknownAsset, AssetDisabled, MissingCollateralRate, MissingPrice
-        CollateralCap, PredictiveWeightExceeded, TransferMismatch, TokenShortfall, CashOverflow
+        InvalidAccount, NotAuthorised, ZeroAmount, UnknownAsset, AssetDisabled
+        MissingCollateralRate, MissingPrice, CollateralCap, PredictiveWeightExceeded
+        TransferMismatch, TokenShortfall, CashOverflow
         """
         with self._entry():
             require_valid(account)
+            if asset != CASH and not self._account(account).collateral_bitmap >> asset & 1:
+                self.require_authorised(account, caller)
             if asset == CASH:
                 self._deposit_cash(caller, account, amount_raw, arrived_raw)
             else:
@@ -132,9 +138,9 @@ class Engine(Liquidation):
         ModelError
             Those of `Exchange.match_orders`, then `UnknownInstrument`, `InstrumentExpired`,
             `InvalidSize`, `InvalidPrice`, `MissingPrice`; per account, maker first, `CashOverflow`,
-            `PositionOverflow`, `ReduceOnly`, `TooManyPositions`, `PredictiveWeightExceeded`,
-            `CashOverflow`; then `InvalidSize` of an odd size that closes nothing,
-            `OpenInterestCap`, and those of admission.
+            `PositionOverflow`, `ReduceOnly`, `StrikeTooFar`, `TooManyPositions`,
+            `PredictiveWeightExceeded`, `CashOverflow`; then `InvalidSize` of an odd size that
+            closes nothing, `OpenInterestCap`, and those of admission.
         """
         with self._entry():
             fill = self.exchange.match_orders(maker, maker_signed, taker, taker_signed, size)
@@ -311,8 +317,10 @@ class Engine(Liquidation):
         old = 0 if place is None else held[place]
         trade = slots.apply_trade(fill.instrument, old, size, self._trade_price(fill))
         before, after = slots.size(old), slots.size(trade.slot)
-        if reduce_only and (abs(after) >= abs(before) or after * before < 0):
-            raise ReduceOnly(account, before, after)
+        if abs(after) >= abs(before) or after * before < 0:
+            if reduce_only:
+                raise ReduceOnly(account, before, after)
+            self._require_near_strike(fill.instrument)
         check.paid = check.paid or trade.cash_change < 0
         slots.replace(held, place, trade.slot)
         if len(held) > len(touched.positions):
@@ -327,6 +335,15 @@ class Engine(Liquidation):
             *("Traded", account, fill.instrument, size, fill.price),
             *(trade.cash_change, fee, after),
         )
+
+    def _require_near_strike(self, instrument: int) -> None:
+        """Refuse more of an option that is far from the index."""
+        if not instruments.is_option(instrument):
+            return
+        strike = instruments.strike(instrument)
+        index = self._data.spot(instruments.underlying(instrument)).index
+        if strike * MAX_STRIKE_RATIO < index or strike > index * MAX_STRIKE_RATIO:
+            raise StrikeTooFar(strike, index)
 
     def _trade_price(self, fill: Fill) -> int:
         """Price that a position's quote is changed by."""

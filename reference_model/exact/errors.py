@@ -367,6 +367,10 @@ class ReduceOnly(ModelError):
     parameters = ("account", "size_before", "size_after")
 
 
+class StrikeTooFar(ModelError):
+    parameters = ("strike", "index")
+
+
 class OpenInterestCap(ModelError):
     parameters = ("underlying", "open_interest", "cap")
 

@@ -4,6 +4,9 @@ Source: specification, section 6.
 """
 
 from reference_model.exact.fixed_point import mul_up
+from reference_model.types import WAD
+
+LEAST_PREMIUM = WAD // 2_000
 
 
 def fee(size: int, index: int, fee_rate: int) -> int:
@@ -15,5 +18,9 @@ def fee(size: int, index: int, fee_rate: int) -> int:
 
 
 def option_fee(size: int, index: int, fee_rate: int, premium: int, option_fee_cap: int) -> int:
-    """Fee on an option, at most `option_fee_cap` of the absolute `premium`; USD, WAD, Up."""
-    return min(fee(size, index, fee_rate), mul_up(premium, option_fee_cap))
+    """Fee on an option, at most `option_fee_cap` of the absolute `premium`; USD, WAD, Up.
+
+    The premium counts as 0.05 % of the notional at least, so that no open interest is for nothing.
+    """
+    least = mul_up(mul_up(size, index), LEAST_PREMIUM)
+    return min(fee(size, index, fee_rate), mul_up(max(premium, least), option_fee_cap))

@@ -4,9 +4,10 @@ Source: specification, section 5.
 """
 
 from reference_model.exact.fixed_point import clamp, div_to_zero
-from reference_model.types import WAD
+from reference_model.types import DAY, WAD
 
 INTERVAL_SECONDS = 28_800
+MAX_SECONDS = DAY
 
 
 def premium(mark: int, index: int, funding_cap: int) -> int:
@@ -17,20 +18,27 @@ def premium(mark: int, index: int, funding_cap: int) -> int:
     return clamp(div_to_zero(mark - index, index), -funding_cap, funding_cap)
 
 
-def elapsed_seconds(funding_at: int, now: int, timestamp: int, max_age_seconds: int) -> int:
-    """Time for which funding is due since `funding_at`: no longer than the price is known.
+def due(
+    funding_at: int, active_time: int, now: int, timestamp: int, max_age_seconds: int
+) -> tuple[int, int]:
+    """Time for which funding is due, at most a day, and how far its clock gets by it; seconds.
+
+    Time for which no price is known stays due.
 
     Parameters
     ----------
     funding_at : int
-        Time of the last accrual, seconds; 0 if there was none.
+        Active time up to which funding has accrued, seconds.
+    active_time : int
+        Seconds; less than `funding_at` if an outage was learned of late.
     now, timestamp : int
-        Present time, and that of the spot price; seconds.
+        Present time, and that of the spot price, 0 if it must not be relied on; seconds.
     max_age_seconds : int
         Age up to which the price counts as known: ``marginMaxAge``.
     """
-    known_until = min(now, timestamp + max_age_seconds)
-    return max(0, known_until - (funding_at or now))
+    unknown = max(0, now - (timestamp + max_age_seconds))
+    until = max(funding_at, active_time - unknown)
+    return min(until - funding_at, MAX_SECONDS), until
 
 
 def accrue(

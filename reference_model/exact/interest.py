@@ -13,7 +13,7 @@ MAX_DEBT = 2**128 - 1
 
 
 class InterestState(NamedTuple):
-    """What accrual changes; indices and USD are WAD, time is Unix seconds."""
+    """What accrual changes; indices and USD are WAD, time is active time in seconds."""
 
     borrow_index: int
     supply_index: int
@@ -35,15 +35,15 @@ def borrow_rate(parameters: InterestParameters, used: int) -> int:
 
 
 def accrue(
-    state: InterestState, cash_held: int, parameters: InterestParameters, now: int
+    state: InterestState, cash_held: int, parameters: InterestParameters, active_time: int
 ) -> InterestState:
-    """State at `now`.
+    """State at `active_time`, which an outage learned of late may have set back.
 
     All rates use the values before. Interest stops rather than blocks: an accrual after which the
     borrow index or the debt would not fit its field counts with growth 0.
     """
-    seconds = now - state.accrued_at
-    if seconds == 0:
+    seconds = active_time - state.accrued_at
+    if seconds <= 0:
         return state
     used = utilisation(state.total_debt, cash_held)
     growth = -(-borrow_rate(parameters, used) * seconds // YEAR)
@@ -52,10 +52,10 @@ def accrue(
         state.borrow_index + mul_up(state.borrow_index, growth),
         state.supply_index + mul_down(state.supply_index, supply_growth),
         state.total_debt + mul_up(state.total_debt, growth),
-        now,
+        active_time,
     )
     if grown.borrow_index > MAX_INDEX or grown.total_debt > MAX_DEBT:
-        return state._replace(accrued_at=now)
+        return state._replace(accrued_at=active_time)
     return grown
 
 

@@ -211,7 +211,7 @@ class Ledger:
     rules : LiquidationParameters, optional
         Rules of auctions, windows and the insurance fund.
     clock : OutageClock, optional
-        Whose active time auctions and windows count.
+        Whose active time interest, funding, auctions and windows count.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class Ledger:
         self.exchange = Exchange(self, hash_order)
         self.rules = rules or LiquidationParameters()
         self.clock = clock or OutageClock()
-        self.state = State(accrued_at=market.now)
+        self.state = State(accrued_at=self.active_time)
         self.events: list[Event] = []
         self.address = 0
         self._checks: dict[int, Check] | None = None
@@ -314,17 +314,7 @@ class Ledger:
         ------
         MissingPrice
         """
-        stored = self.market_state(underlying)
-        # The first accrual only starts the clock: no price is asked for.
-        if stored.funding_at in (0, self.market.now):
-            return stored.funding_index
-        spot = self._data.spot(underlying)
-        cap = self._data.underlying_parameters(underlying).funding_cap
-        max_age = self.market.global_parameters.margin_max_age_seconds
-        elapsed = funding.elapsed_seconds(
-            stored.funding_at, self.market.now, spot.timestamp, max_age
-        )
-        return funding.accrue(stored.funding_index, spot.mark, spot.index, cap, elapsed)
+        return self._current_funding(underlying)[0]
 
     def require_authorised(self, account: int, caller: int) -> None:
         """Refuse whoever is neither owner nor operator.
@@ -455,7 +445,7 @@ class Ledger:
     def _accrued_interest(self) -> interest.InterestState:
         s = self.state
         stored = interest.InterestState(s.borrow_index, s.supply_index, s.total_debt, s.accrued_at)
-        return interest.accrue(stored, s.cash_held, self.interest_parameters, self.market.now)
+        return interest.accrue(stored, s.cash_held, self.interest_parameters, self.active_time)
 
     def _accrue_interest(self) -> None:
         accrued = self._accrued_interest()
@@ -553,14 +543,29 @@ class Ledger:
 
     # ------------------------------------------------------------------------ funding and slots
 
-    def _accrue_funding(self, underlying: int) -> None:
-        index = self.current_funding_index(underlying)
+    def _current_funding(self, underlying: int) -> tuple[int, int]:
+        """Funding index at present, and the active time up to which it has accrued."""
         stored = self.market_state(underlying)
-        if stored.funding_at == self.market.now:
-            return
-        self.state.markets[underlying] = stored._replace(
-            funding_index=index, funding_at=self.market.now
+        # The first accrual only starts the clock: no price is asked for.
+        if stored.funding_at == 0:
+            return stored.funding_index, self.active_time
+        if self.active_time <= stored.funding_at:
+            return stored.funding_index, stored.funding_at
+        spot = self._data.spot(underlying)
+        cap = self._data.underlying_parameters(underlying).funding_cap
+        max_age = self.market.global_parameters.margin_max_age_seconds
+        elapsed, until = funding.due(
+            stored.funding_at, self.active_time, self.market.now, spot.timestamp, max_age
         )
+        index = funding.accrue(stored.funding_index, spot.mark, spot.index, cap, elapsed)
+        return index, until
+
+    def _accrue_funding(self, underlying: int) -> None:
+        index, until = self._current_funding(underlying)
+        stored = self.market_state(underlying)
+        if stored.funding_at == until:
+            return
+        self.state.markets[underlying] = stored._replace(funding_index=index, funding_at=until)
         self._emit("FundingAccrued", underlying, index)
 
     def _net_of_funding(self, slot: int) -> int:

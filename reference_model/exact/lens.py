@@ -109,9 +109,9 @@ def _exposed(engine: Engine, account: int) -> tuple[Prediction, tuple[Exposure, 
 def what_if(engine: Engine, account: int, hypothesis: Hypothesis) -> tuple[Breakdown, Breakdown]:
     """Return an account's breakdown now and as it would be.
 
-    Caps, lots, the age of prices and admission are not judged. A linear position that a trade
-    closes is settled from the pool as it is, whatever the counterparty would pay in; open interest
-    grows as if the fill opened the counterparty's position.
+    Caps, lots, strikes, the age of prices and admission are not judged. A linear position that a
+    trade closes is settled from the pool as it is, whatever the counterparty would pay in; open
+    interest grows as if the fill opened the counterparty's position.
 
     Raises
     ------
@@ -138,6 +138,7 @@ class _Supposed(Engine):
             engine.interest_parameters,
             engine.listed_expiries,
             engine.settlement_token,
+            clock=engine.clock,
         )
         self.state = engine.state.copy()
         self._id = account

@@ -6,6 +6,7 @@ Source: specification, section 5.
 import numpy as np
 
 FUNDING_INTERVAL_SECONDS = 8 * 3600
+DAY_SECONDS = 86_400
 
 
 def premium(mark, index, funding_cap):
@@ -13,20 +14,24 @@ def premium(mark, index, funding_cap):
     return np.clip((np.asarray(mark, float) - index) / index, -np.asarray(funding_cap), funding_cap)
 
 
-def elapsed_seconds(funding_at, now, timestamp, max_age_seconds):
-    """Seconds for which funding is due: from the last accrual until the price is too old.
+def due(funding_at, active_time, now, timestamp, max_age_seconds):
+    """Seconds for which funding is due, and active time up to which it has accrued then.
+
+    Due is what lies between the last accrual and the time from which on the price is too old, at
+    most a day of it.
 
     Parameters
     ----------
-    funding_at : array_like of float64
-        Time of the last accrual; `now` if there was none.
+    funding_at, active_time : array_like of float64
+        Active time of the last accrual, and at present.
     now, timestamp : array_like of float64
         Present time, and time of the spot price; 0 if it must not be relied on.
     max_age_seconds : array_like of float64
         Greatest age of a price for the use as margin.
     """
-    until = np.minimum(now, np.asarray(timestamp) + max_age_seconds)
-    return np.maximum(until - funding_at, 0)
+    known = np.minimum(now, np.asarray(timestamp) + max_age_seconds)
+    until = np.maximum(active_time - (now - known), funding_at)
+    return np.clip(until - funding_at, 0, DAY_SECONDS), until
 
 
 def accrue(funding_index, mark, index, funding_cap, elapsed_seconds):

@@ -132,12 +132,13 @@ def speak(deployment, deployer, chain):
 def funded(deployment, deployer, accounts, chain):
     """Give an account ETH and USDT worth collateral, and return its id."""
     speak(deployment, deployer, chain)
-    assets = deployment.manifest.assets
+    assets, owner = deployment.manifest.assets, accounts[OWNER]
+    owner.balance += WAD  # for gas: nobody else pays collateral into its account
     for symbol, amount in (("WETH", 10 * WAD), ("USDT", 5_000 * 10**6), ("USDC", 1_000 * 10**6)):
         token = deployment.tokens[symbol]
-        token.mint(deployer, amount, sender=deployer)
-        token.approve(deployment.margin_engine, amount, sender=deployer)
-        deployment.margin_engine.deposit(ACCOUNT, assets[symbol], amount, sender=deployer)
+        token.mint(owner, amount, sender=owner)
+        token.approve(deployment.margin_engine, amount, sender=owner)
+        deployment.margin_engine.deposit(ACCOUNT, assets[symbol], amount, sender=owner)
     return ACCOUNT
 
 

@@ -96,7 +96,7 @@ WRONG = {
     "accrueFunding": lambda f, mark, index, cap, dt: formulas.funding.accrue(
         f, index, mark, cap, dt
     ),
-    "fundingSeconds": lambda since, now, seen, age: max(0, min(now, seen + age + 1) - since),
+    "fundingDue": lambda since, *rest: formulas.funding.due(since + 1, *rest),
     "fee": lambda size, index, rate: fp.mul_down(fp.mul_down(size, index), rate),
     "accrueInterest": lambda *a: formulas.accrue_interest(*a[:5], a[6], a[5], *a[7:]),
     "cdfX64": lambda x: ONE - formulas.normal.cdf_x64(x),

@@ -34,7 +34,7 @@ from scripts.fuzzing.portfolios import prediction_of
 
 CONFIGURATION = Path(__file__).with_name("ledger.yaml")
 MINTED = 2**128
-SEEDS = (1, 10, 2, 3)
+SEEDS = (8, 5, 4, 7)
 
 
 class Pair:
@@ -262,11 +262,12 @@ def test_the_walks_have_met_what_matters(seen):
         pytest.skip("no walk was asked for")
     assert {
         *("deposit", "withdraw", "match_orders", "settle", "accrue", "batch", "set_margin_mode"),
-        *("set_operator", "cancel_order", "cancel_orders_below", "collect_fees"),
+        *("set_operator", "cancel_order", "cancel_orders_below", "collect_fees", "declare_outage"),
         *("BelowInitialMargin", "StalePrice", "UnrealisedProfitWithdrawal", "InsufficientCash"),
         *("OrderOverfilled", "OrderExpired", "OrderCancelled", "OrdersDoNotMatch", "ReduceOnly"),
         *("InvalidSignature", "NotAuthorised", "InvalidAccount", "InvalidSize", "InvalidPrice"),
         *("InstrumentExpired", "UnknownInstrument", "TooManyPositions", "OpenInterestCap"),
+        "StrikeTooFar",
         *("PositionOverflow", "CollateralCap", "InsufficientCollateral", "InsufficientFees"),
         *("UnknownAsset", "AssetDisabled", "MissingCollateralRate", "MissingPrice", "ZeroAmount"),
         "Reentrancy",
@@ -325,6 +326,11 @@ def _shifted(held, place, slot):
         del held[place]
 
 
+def _wall_time(self):
+    """Count block time."""
+    return self.market.now
+
+
 def _profits_first(self, account):
     """Settle slots in order, whether they gain or lose."""
     for place, slot in enumerate(self._account(account).positions):
@@ -333,7 +339,13 @@ def _profits_first(self, account):
             (self._pay_out if value > 0 else self._pay_in)(account, place, abs(value))
 
 
+def _passed_over(funding_at, active_time, *price):
+    """Let time without a price go by for nothing."""
+    return DUE(funding_at, active_time, *price)[0], active_time
+
+
 REPLACE = position.replace
+DUE = funding.due
 ROUNDED_CASH = interest.current_cash
 TWINS = {
     "a fee that rounds down": (fees, "mul_up", mul_down),
@@ -349,6 +361,8 @@ TWINS = {
     "no exemption for less risk": (ledger, "is_risk_reducing", lambda before, after: False),
     "no admission": (Engine, "_admit", lambda self: None),
     "funding that is never clamped": (funding, "clamp", lambda value, low, high: value),
+    "funding that an unknown price erases": (funding, "due", _passed_over),
+    "time that outages do not stop": (ledger.Ledger, "active_time", property(_wall_time)),
     "losses settled in slot order": (Engine, "_settle_linear", _profits_first),
 }
 

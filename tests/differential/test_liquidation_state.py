@@ -159,7 +159,7 @@ def insured(start) -> FallingPair:  # noqa: F811
     people, accounts = pair.cast.people, pair.cast.accounts
     for action in (
         Action("deposit", (people[0], accounts[0], world.WETH, 100 * 10**18)),
-        Action("deposit", (people[0], accounts[3], world.COARSE, 300)),
+        Action("deposit", (people[1], accounts[3], world.COARSE, 300)),
         Action("set_window", (world.ETH, falls.Window(100 * WAD, 3_600))),
         Action("fund_deposit", (people[0], 2_000 * 10**6, people[0])),
         Action("fund_deposit", (people[1], 2_000 * 10**6, people[1])),

@@ -1,4 +1,4 @@
-"""Interest on cash and funding of perpetuals as time passes."""
+"""Interest on cash and funding of perpetuals as active time passes."""
 
 from math import exp, isclose
 
@@ -7,6 +7,8 @@ from engine.world import BTC, CASH, ETH, INTEREST, WAD, WETH, YEAR, World, accou
 
 PRICE = 2_000
 PERIOD = 28_800
+DAY = 3 * PERIOD
+SEQUENCER_UP, SEQUENCER_DOWN = 0, 1
 
 
 def ceil_div(a, b):
@@ -19,6 +21,10 @@ def expected_rate(utilisation):
         return base + ceil_div(slope1 * ceil_div(utilisation * WAD, kink), WAD)
     excess = ceil_div((utilisation - kink) * WAD, WAD - kink)
     return base + slope1 + ceil_div(slope2 * excess, WAD)
+
+
+def utilisation_of(state):
+    return state.totalDebt * WAD // (state.totalDebt + state.cashHeld)
 
 
 @pytest.fixture
@@ -176,7 +182,7 @@ def position(world, trader, maker):
 
 
 @pytest.mark.parametrize("mark", [PRICE - 1, PRICE, PRICE + 7, PRICE - 100, PRICE + 100])
-@pytest.mark.parametrize("seconds", [1, PERIOD, 10 * PERIOD + 12_345])
+@pytest.mark.parametrize("seconds", [1, PERIOD, DAY - 1, DAY])
 def test_the_funding_index_follows_the_premium(world, engine, position, outsider, mark, seconds):
     world.next_block_at(position)
     engine.accrue(ETH, sender=outsider)
@@ -260,12 +266,103 @@ def test_funding_accrues_only_while_the_price_is_known(
     engine.accrue(ETH, sender=outsider)
     expected = 8 * WAD * known // (8 * 3_600)
     assert engine.marketState(ETH).fundingIndex == expected
-    # The clock has passed over the rest of the time: nobody pays for it later.
-    assert engine.marketState(ETH).fundingAt == start + 8 * 3_600
+    # The rest of the time is due at the next price known: nobody can have it passed over.
+    assert engine.marketState(ETH).fundingAt == start + known
     world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=start + 9 * 3_600)
     world.next_block_at(start + 9 * 3_600)
     engine.accrue(ETH, sender=outsider)
-    assert engine.marketState(ETH).fundingIndex == expected + WAD
+    assert engine.marketState(ETH).fundingIndex == 9 * WAD
+    assert engine.marketState(ETH).fundingAt == start + 9 * 3_600
+
+
+def test_who_owes_funding_cannot_erase_it_in_a_dispute(world, engine, position, trader, maker):
+    """An accrual at a disputed price passed over all time since the last one, for nothing.
+
+    The long owes 60 a period on its ten units. Whenever a price is disputed it accrues.
+    """
+    for _ in range(3):
+        start = world.now
+        world.set_spot(ETH, PRICE, mark=PRICE + 6, timestamp=0)
+        world.next_block_at(start + PERIOD)
+        receipt = engine.accrue(ETH, sender=trader)
+        assert not [log for log in receipt.events if log.event_name == "FundingAccrued"]
+        assert engine.marketState(ETH).fundingAt == position
+    world.set_spot(ETH, PRICE, mark=PRICE + 6, timestamp=position + DAY)
+    world.next_block_at(world.now)
+    engine.accrue(ETH, sender=maker)
+    waited = min(world.now - position, DAY)
+    assert engine.marketState(ETH).fundingIndex == 6 * WAD * waited // PERIOD
+    assert world.now >= position + DAY
+
+
+def test_nobody_answers_for_one_premium_over_more_than_a_day(world, engine, position, outsider):
+    """A feed dead for a month comes back: a day is charged at its premium, and the clock is now."""
+    back = position + 30 * DAY
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=back)
+    world.next_block_at(back)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.marketState(ETH).fundingIndex == 3 * 8 * WAD
+    assert engine.marketState(ETH).fundingAt == back
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=back + PERIOD)
+    world.next_block_at(back + PERIOD)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.marketState(ETH).fundingIndex == 4 * 8 * WAD
+
+
+def test_an_outage_stops_interest_and_funding(world, engine, loan, position, trader, outsider):
+    """They counted block time: debts grew, and longs paid, while nobody could act."""
+    world.set_interest()
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=world.now + 2 * DAY)
+    start = world.parameters.declareOutage(DAY, sender=world.admin).timestamp
+    world.next_block_at(start)
+    engine.accrue(ETH, sender=outsider)
+    before, owed = engine.cashState(), world.cash_of(trader)
+    index = engine.marketState(ETH).fundingIndex
+    world.next_block_at(start + DAY)
+    receipt = engine.accrue(ETH, sender=outsider)
+    assert not [log for log in receipt.events if log.contract_address == engine.address]
+    assert engine.cashState() == before and world.cash_of(trader) == owed
+    assert engine.marketState(ETH).fundingIndex == engine.currentFundingIndex(ETH) == index
+    # After it they go on from where they stood.
+    world.next_block_at(start + DAY + PERIOD)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.marketState(ETH).fundingIndex == index + 8 * WAD
+    after = engine.cashState()
+    growth = ceil_div(expected_rate(utilisation_of(before)) * PERIOD, YEAR)
+    assert after.borrowIndex == before.borrowIndex + ceil_div(before.borrowIndex * growth, WAD)
+    assert after.accruedAt == before.accruedAt + PERIOD == engine.marketState(ETH).fundingAt
+
+
+def test_an_outage_learned_of_late_is_not_charged_twice(
+    project, world, engine, loan, position, outsider
+):
+    """Time charged before anybody knew that it had stood still is made up for by what follows."""
+    world.set_interest()
+    feed = world.admin.deploy(project.MockAggregator, 0, "sequencer")
+    down = world.now
+    feed.setRound(1, SEQUENCER_UP, down, down, 1, sender=world.admin)
+    world.parameters.setSequencerFeed(feed, 0, sender=world.admin)
+    world.parameters.syncSequencer(sender=outsider)
+    world.set_spot(ETH, PRICE, mark=PRICE + 8, timestamp=down + DAY)
+    world.next_block_at(down + 2_000)
+    engine.accrue(ETH, sender=outsider)
+    cash, market = engine.cashState(), engine.marketState(ETH)
+    for number, (answer, since) in enumerate(
+        ((SEQUENCER_DOWN, down + 1_000), (SEQUENCER_UP, down + 1_900)), start=2
+    ):
+        feed.setRound(number, answer, since, since, number, sender=world.admin)
+    world.parameters.syncSequencer(sender=outsider)
+    world.next_block_at(down + 2_900)
+    engine.accrue(ETH, sender=outsider)
+    assert world.parameters.activeTime() == down + 2_000 == cash.accruedAt == market.fundingAt
+    assert engine.cashState() == cash and engine.marketState(ETH) == market
+    world.next_block_at(down + 3_000)
+    engine.accrue(ETH, sender=outsider)
+    assert engine.cashState().accruedAt == engine.marketState(ETH).fundingAt == down + 2_100
+    assert engine.currentFundingIndex(ETH) in (
+        market.fundingIndex + 8 * WAD * 100 // PERIOD,
+        market.fundingIndex + 8 * WAD * 100 // PERIOD + 1,
+    )
 
 
 def test_the_first_accrual_only_starts_the_clock(world, engine, outsider):

@@ -187,11 +187,42 @@ def test_a_settlement_token_of_25_decimals_is_refused(project, world, actors):
         )
 
 
-def test_anyone_may_deposit_for_anyone(world, engine, trader, outsider):
+def test_anyone_may_deposit_cash_for_anyone(world, engine, trader, outsider):
     world.fund(outsider, CASH, 5 * 10**6)
     receipt = engine.deposit(account_of(trader), CASH, 5 * 10**6, sender=outsider)
     assert engine.Deposited(account=account_of(trader), **{"from": outsider}) in receipt.events
     assert world.cash_of(trader) == 5 * WAD
+
+
+def test_a_stranger_makes_no_account_stale_with_dust(
+    world, engine, trader, maker, operator, outsider
+):
+    """One unit of a token with an old price held up whoever got it until it was withdrawn."""
+    account = account_of(trader)
+    world.deposit(trader, CASH, 100_000)
+    world.deposit(maker, CASH, 100_000)
+    world.set_rate(USDX, WAD, timestamp=world.now - 10**6)
+    for holder in (outsider, operator):
+        world.fund(holder, USDX, WAD)
+    refused = {"account": account, "caller": outsider}
+    with world.refuses("NotAuthorised", **refused):
+        engine.deposit(account, USDX, 1, sender=outsider)
+    with world.refuses("NotAuthorised", **refused):
+        world.batch(outsider, ("deposit", (account, USDX, 1)))
+    # Before amount and asset, which say nothing to a stranger.
+    for asset, amount_raw in ((USDX, 0), (3, 1), (255, 1)):
+        with world.refuses("NotAuthorised", **refused):
+            engine.deposit(account, asset, amount_raw, sender=outsider)
+    world.trade(trader, maker, perpetual(), 1, 2_000)
+    # What the owner has let in, by an operator too, others may add to, until it is gone.
+    engine.setOperator(operator, 1, sender=trader)
+    engine.deposit(account, USDX, 1, sender=operator)
+    engine.deposit(account, USDX, 2, sender=outsider)
+    assert engine.collateralOf(account, USDX) == 3
+    world.set_rate(USDX, WAD)
+    engine.withdraw(account, USDX, 3, trader, sender=trader)
+    with world.refuses("NotAuthorised", **refused):
+        engine.deposit(account, USDX, 1, sender=outsider)
 
 
 # ------------------------------------------------------------------------- tokens that misbehave

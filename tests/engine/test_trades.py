@@ -64,12 +64,50 @@ def test_an_option_trade_exchanges_its_premium(world, engine, trader, maker, nex
 def test_the_fee_on_a_cheap_option_is_capped_by_its_premium(
     world, engine, trader, maker, next_month
 ):
-    world.trade(trader, maker, option(next_month, PRICE), 1, 0.4)
-    maker_fee = PRICE * MAKER_FEE
-    assert maker_fee > WAD // 20  # an eighth of the premium
-    assert engine.cashState().fees == 2 * (WAD * 4 // 10 // 8)
-    world.trade(trader, maker, option(next_month, PRICE, is_put=True), 1, 0)
-    assert engine.cashState().fees == 2 * (WAD * 4 // 10 // 8)
+    world.trade(trader, maker, option(next_month, PRICE), 1, 1.2)
+    maker_fee, eighth = PRICE * MAKER_FEE, WAD * 12 // 10 // 8
+    assert maker_fee > eighth
+    assert engine.cashState().fees == 2 * eighth
+
+
+def test_open_interest_is_not_to_be_had_for_nothing(world, engine, trader, maker, next_month):
+    """Options at a price of 0 paid no fee, and open interest raises everyone's initial margin."""
+    world.trade(trader, maker, option(next_month, PRICE, is_put=True), 100, 0)
+    least = 100 * PRICE * WAD // 2_000
+    assert engine.cashState().fees == 2 * (least // 8)
+
+
+@pytest.mark.parametrize("is_put", [False, True])
+@pytest.mark.parametrize("strike", [PRICE // 10, 10 * PRICE])
+def test_no_option_is_opened_far_from_the_index(
+    world, engine, trader, maker, next_month, strike, is_put
+):
+    """At any strike, deep in the money, they were loans at hardly any margin."""
+    instrument, step = option(next_month, strike, is_put), 1 if strike < PRICE else -1
+    world.trade(trader, maker, instrument, 2, 1)
+    index = PRICE + step
+    world.set_spot(ETH, index)
+    refused = {"strike": strike * WAD, "index": index * WAD}
+    for buyer, seller in ((trader, maker), (maker, trader)):
+        with world.refuses("StrikeTooFar", **refused):
+            world.trade(buyer, seller, instrument, 3, 1)
+    # A third party that opens for one that closes; and one that turns round.
+    world.deposit(world.actors[5], CASH, 10_000)
+    with world.refuses("StrikeTooFar", **refused):
+        world.trade(world.actors[5], trader, instrument, 1, 1)
+    # Reducing and closing are never refused.
+    for size in (1, 1):
+        world.trade(maker, trader, instrument, size, 1)
+    assert world.position(trader, instrument) == (0, 0)
+    # Nor is anything but an option.
+    world.trade(trader, maker, perpetual(), 1, index)
+
+
+def test_reduce_only_comes_before_the_strike(world, trader, maker, next_month):
+    instrument = option(next_month, 10 * PRICE + 1)
+    sell = replace(world.order(maker, instrument, -1, 1), reduce_only=True)
+    with world.refuses("ReduceOnly", account=account_of(maker), sizeBefore=0, sizeAfter=-WAD):
+        world.match(sell, world.order(trader, instrument, 1, 1))
 
 
 def test_fees_round_up(world, engine, trader, maker):

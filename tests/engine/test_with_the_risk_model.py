@@ -126,13 +126,13 @@ def test_options_are_not_bought_with_debt_that_only_they_back(world, trader, mak
     world.set_underlying(ETH, makerFee=0, takerFee=0)
     world.deposit(trader, CASH, 10)
     world.deposit(maker, CASH, 1_000)
-    deep, fair = option(month_end, 9_000_000_000, True), 9_000_000_000 - PRICE
+    deep, fair = option(month_end, 10 * PRICE, True), 9 * PRICE
     with world.refuses(
         "UnrealisedProfitWithdrawal",
         account=account_of(trader),
-        collateralEquity=(10 - fair // 1_000) * WAD,
+        collateralEquity=(10 - fair // 100) * WAD,
     ):
-        world.trade(trader, maker, deep, 0.001, fair)
+        world.trade(trader, maker, deep, 0.01, fair)
     # What collateral equity pays for may be bought.
     world.trade(trader, maker, option(month_end, PRICE, True), 0.1, 90)
 

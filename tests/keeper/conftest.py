@@ -59,8 +59,9 @@ class World:
         self.deployment.market_data.post([], [row], [], [], sender=self.deployer)
 
     def deposit(self, account, amount, symbol="USDC"):
-        """Mint whole tokens and pay them in."""
-        token, payer = self.deployment.tokens[symbol], self.deployer
+        """Let the owner of an account mint whole tokens and pay them in."""
+        token, owners = self.deployment.tokens[symbol], (self.trader, self.maker, self.rival)
+        payer = next((o for o in owners if account_of(o) >> 8 == account >> 8), self.deployer)
         raw = round(amount * 10 ** token.decimals())
         token.mint(payer, raw, sender=payer)
         token.approve(self.engine, raw, sender=payer)

@@ -190,12 +190,14 @@ def account_of(choose: Chooser, cast: Cast) -> int:
 
 def deposit(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     asset = choose.item((0, 0, 0, *range(1, 5), *range(1, 8)))
-    caller, account = choose.item(cast.people), account_of(choose, cast)
+    account = account_of(choose, cast)
     if asset == 0:
+        caller = choose.item(cast.people)
         amount = choose.item((0, 1, 10**9, 50_000 * 10**6, 2_000_000 * 10**6))
         return Action("deposit", (caller, account, asset, amount))
     cap = next((c.parameters.cap_raw for c in engine.market.collaterals if c.asset == asset), 100)
     left = cap - engine.state.total_collateral_raw.get(asset, 0)
+    caller = owner_of(choose, cast, account)
     return Action("deposit", (caller, account, asset, near(choose, left, cap // 10, cap // 30)))
 
 
@@ -248,6 +250,12 @@ def _collect_fees(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     scale = 10 ** (18 - engine.settlement_token.decimals)
     amount = near(choose, engine.state.fees // scale)
     return Action("collect_fees", (choose.item((*[cast.people[0]] * 3, cast.people[1])), amount))
+
+
+def _outage(choose: Chooser, engine: Engine, cast: Cast) -> Action:
+    if choose.integer(0, 2) == 0:
+        return Action("end_outage", ())
+    return Action("declare_outage", (choose.item((0, 60, 3_600, DAY)),))
 
 
 def _batch(choose: Chooser, engine: Engine, cast: Cast) -> Action:
@@ -428,5 +436,6 @@ KINDS = {
     _set_operator: 1,
     _cancel: 2,
     _collect_fees: 1,
+    _outage: 1,
     _batch: 2,
 }

@@ -26,7 +26,8 @@ WETH, STABLE, FINE, COARSE, DISABLED, UNPOSTED = range(1, 7)
 SETTLEMENT_TOKEN = Token(0xC0FFEE, 6)
 PRICES = {BTC: 60_000 * WAD, ETH: 3_000 * WAD}
 EXPIRIES = (NOW + 7 * DAY, NOW + 91 * DAY)
-STRIKES = {BTC: (60_000, 75_000), ETH: (2_500, 3_000)}
+# The first is as far from the index as an option may be opened.
+STRIKES = {BTC: (6_000, 60_000, 75_000), ETH: (30_000, 2_500, 3_000)}
 
 GLOBAL = GlobalParameters(
     profit_weight=9 * WAD // 10,

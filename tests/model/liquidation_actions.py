@@ -205,6 +205,13 @@ def _top_up(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     return Action("batch", (caller, tuple(items[: choose.integer(2, 3)])))
 
 
+# What is not the engine's, or not for everybody.
+UNBATCHED = (
+    *("batch", "cancel_order", "cancel_orders_below", "collect_fees"),
+    *("declare_outage", "end_outage"),
+)
+
+
 def _batch(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     """Some of all this by one caller, and trades and withdrawals between."""
     caller = choose.item(cast.people)
@@ -215,7 +222,7 @@ def _batch(choose: Chooser, engine: Engine, cast: Cast) -> Action:
         if item.name in ("bid", "start_auction") and choose.integer(0, 1):
             account = _fallen(choose, engine, cast)
             items.append(Action("start_auction", (account, caller << 8)))
-        if item.name not in ("batch", "cancel_order", "cancel_orders_below", "collect_fees"):
+        if item.name not in UNBATCHED:
             items.append(item)
     return Action("batch", (caller, tuple(items)))
 
@@ -246,12 +253,6 @@ def _set_window(choose: Chooser, engine: Engine, cast: Cast) -> Action:
     return Action(
         "set_window", (underlying, Window(capacity, choose.item((0, 1, 600, 3_600, DAY))))
     )
-
-
-def _outage(choose: Chooser, engine: Engine, cast: Cast) -> Action:
-    if choose.integer(0, 2) == 0:
-        return Action("end_outage", ())
-    return Action("declare_outage", (choose.item((0, 60, 3_600, DAY)),))
 
 
 def _stake(choose: Chooser, engine: Engine, cast: Cast) -> Action:
@@ -287,6 +288,5 @@ LIQUIDATION_KINDS = {
     _when_fallen(_batch): 4,
     _set_rules: 2,
     _set_window: 2,
-    _outage: 1,
     _stake: 4,
 }

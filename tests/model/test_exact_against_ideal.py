@@ -261,12 +261,14 @@ def test_the_time_that_funding_is_due_for_agrees():
     for _ in range(2000):
         now, max_age = cases.NOW, cases.drawn(rng, 1, DAY, 3_600)
         timestamp = rng.choice((0, now - cases.drawn(rng, 0, 2 * DAY, max_age)))
-        since = now - cases.drawn(rng, 0, 2 * DAY, max_age, now - timestamp)
-        exact = exact_funding.elapsed_seconds(since, now, timestamp, max_age)
-        assert exact == funding.elapsed_seconds(since, now, timestamp, max_age)
-        assert exact_funding.elapsed_seconds(0, now, timestamp, max_age) == 0
-        seen.add((exact == 0, exact == now - since))
-    assert seen == {(True, False), (True, True), (False, True), (False, False)}
+        active = now - cases.drawn(rng, 0, 5 * DAY)
+        since = active + cases.drawn(rng, -DAY // 24, 0) * cases.drawn(rng, -1, 50)
+        exact = exact_funding.due(since, active, now, timestamp, max_age)
+        assert exact == funding.due(since, active, now, timestamp, max_age)
+        seconds, until = exact
+        seen.add("nothing due" if seconds == 0 else "a day" if seconds == DAY else "some")
+        seen.add("all due" if until == active else "set back" if active < since else "unknown")
+    assert seen == {"nothing due", "a day", "some", "all due", "set back", "unknown"}
 
 
 def test_interest_agrees_within_its_rounding():

@@ -216,7 +216,17 @@ def test_fees_round_against_the_payer():
     assert fees.fee(WAD, 60_000 * WAD, 3 * WAD // 10_000) == 18 * WAD
     assert fees.fee(1, 1, 1) == 1
     assert fees.option_fee(WAD, 60_000 * WAD, 3 * WAD // 10_000, 80 * WAD, WAD // 8) == 10 * WAD
-    assert fees.option_fee(WAD, 60_000 * WAD, 3 * WAD // 10_000, 0, WAD // 8) == 0
+
+
+def test_open_interest_in_options_is_never_for_nothing():
+    """An option at a price of 0 paid no fee: it counts as worth 0.05 % of the notional."""
+    least = 60_000 * WAD // 2_000
+    for premium in (0, 1, least):
+        fee = fees.option_fee(WAD, 60_000 * WAD, 3 * WAD // 10_000, premium, WAD // 8)
+        assert fee == least // 8
+    assert fees.option_fee(WAD, 60_000 * WAD, 3 * WAD // 10_000, least + 8, WAD // 8) > least // 8
+    assert fees.option_fee(WAD, 60_000 * WAD, WAD // 10**6, 0, WAD // 8) == 60_000 * WAD // 10**6
+    assert fees.option_fee(1, 1, WAD, 0, WAD // 8) == 1
 
 
 def test_the_parameters_of_the_test_market_are_legal():

@@ -22,7 +22,7 @@ def start() -> tuple[Engine, actions.Cast]:
     for account in ACCOUNTS:
         engine.deposit(PEOPLE[0], account, 0, 300_000 * 10**6)
     engine.deposit(PEOPLE[0], ACCOUNTS[0], world.WETH, 100 * 10**18)
-    engine.deposit(PEOPLE[0], ACCOUNTS[2], world.STABLE, 10**5 * 10**6)
+    engine.deposit(PEOPLE[1], ACCOUNTS[2], world.STABLE, 10**5 * 10**6)
     return engine, actions.Cast(PEOPLE, ACCOUNTS, world.instruments())
 
 

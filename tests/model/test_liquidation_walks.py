@@ -31,7 +31,7 @@ def start() -> tuple[Engine, actions.Cast]:
     for account in ACCOUNTS:
         engine.deposit(PEOPLE[0], account, 0, 300_000 * 10**6)
     engine.deposit(PEOPLE[0], ACCOUNTS[0], world.WETH, 100 * 10**18)
-    engine.deposit(PEOPLE[0], ACCOUNTS[3], world.COARSE, 300)
+    engine.deposit(PEOPLE[1], ACCOUNTS[3], world.COARSE, 300)
     fund = InsuranceFund(engine, 3_600, DAY)
     engine.rules.set_insurance_fund(fund)
     engine.rules.set_window(world.ETH, Window(100 * WAD, 3_600))
