@@ -2,7 +2,10 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {LibBit} from "solady/src/utils/LibBit.sol";
+import {LibSort} from "solady/src/utils/LibSort.sol";
 
+import {ILedger} from "./interfaces/ILedger.sol";
 import {ILiquidationParameters} from "./interfaces/ILiquidationParameters.sol";
 import {Ranges} from "./margin/Ranges.sol";
 import {AuctionParameters, Window} from "./types/Liquidation.sol";
@@ -14,6 +17,15 @@ import {AuctionParameters, Window} from "./types/Liquidation.sol";
 contract LiquidationParameters is ILiquidationParameters, AccessManaged {
     uint256 private constant ONE = 1e18;
     uint256 private constant MAX_AMOUNT = 1e6 * 1e18;
+
+    /// @dev Greatest weights: the most with which no step needs 8 million gas.
+    uint256 private constant MAX_WEIGHT = 85;
+    uint256 private constant MAX_PREDICTIVE_WEIGHT = 32;
+    /// @dev Positions that cost as much as an underlying does.
+    uint256 private constant UNDERLYING_WEIGHT = 7;
+    uint256 private constant PREDICTIVE_UNDERLYING_WEIGHT = 5;
+    /// @dev In a slot, expiry and underlying are above this bit.
+    uint256 private constant EXPIRY_SHIFT = 216;
 
     AuctionParameters private _auction;
     mapping(uint8 underlying => Window) private _windows;
@@ -55,6 +67,42 @@ contract LiquidationParameters is ILiquidationParameters, AccessManaged {
     /// @inheritdoc ILiquidationParameters
     function window(uint8 underlying) external view returns (Window memory) {
         return _windows[underlying];
+    }
+
+    /// @inheritdoc ILiquidationParameters
+    function requireLight(
+        uint256 account,
+        uint256[] calldata positions,
+        uint256 kinds,
+        uint256 followed,
+        bool isPredictive
+    ) external pure {
+        uint256 underlyings = followed;
+        for (uint256 i = 0; i < positions.length; ++i) underlyings |= 1 << (positions[i] >> 248);
+        uint256 others = _butOne(LibBit.popCount(underlyings >> 1));
+        uint256 weight = positions.length + _butOne(kinds);
+        uint256 limit = isPredictive ? MAX_PREDICTIVE_WEIGHT : MAX_WEIGHT;
+        if (isPredictive) weight += PREDICTIVE_UNDERLYING_WEIGHT * others;
+        else weight += _slicesOf(positions) + UNDERLYING_WEIGHT * others;
+        if (weight > limit) revert ILedger.AccountTooHeavy(account, weight, limit);
+    }
+
+    /// @dev Number of pairs of underlying and expiry.
+    function _slicesOf(uint256[] calldata positions) private pure returns (uint256 count) {
+        uint256[] memory slices = new uint256[](positions.length);
+        for (uint256 i = 0; i < positions.length; ++i) {
+            uint256 slice = positions[i] >> EXPIRY_SHIFT;
+            // A perpetual has no expiry, and shares the place of nothing.
+            slices[i] = uint32(slice) == 0 ? 0 : slice;
+        }
+        LibSort.sort(slices);
+        LibSort.uniquifySorted(slices);
+        count = slices.length;
+        if (count != 0 && slices[0] == 0) --count;
+    }
+
+    function _butOne(uint256 count) private pure returns (uint256) {
+        return count == 0 ? 0 : count - 1;
     }
 
     function _setAuctionParameters(AuctionParameters memory p) private {

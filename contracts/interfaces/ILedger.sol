@@ -76,10 +76,9 @@ interface ILedger {
     /// @notice The account would hold more positions than allowed.
     error TooManyPositions(uint256 account, uint256 cap);
 
-    /// @notice The account would be too much for predictive margin.
-    /// @param weight Its positions, its kinds of collateral but one, and five for every underlying
-    /// but one of those that both follow.
-    error PredictiveWeightExceeded(uint256 account, uint256 weight, uint256 limit);
+    /// @notice The account would be too much for a step of its liquidation.
+    /// @param weight In positions: specification, Liquidation, section 2.
+    error AccountTooHeavy(uint256 account, uint256 weight, uint256 limit);
 
     /// @notice The account is below initial margin and did not strictly reduce its risk.
     error BelowInitialMargin(uint256 account, int256 initialEquity, uint256 initialMargin);

@@ -45,4 +45,20 @@ interface ILiquidationParameters {
 
     /// @notice Fund that pays after protocol capital; zero if there is none.
     function insuranceFund() external view returns (address);
+
+    /// @notice Refuses what would be too much for a step of the account's liquidation
+    /// (specification, Liquidation, section 2).
+    /// @dev Error: `AccountTooHeavy`.
+    /// @param account Id, for the error.
+    /// @param positions Position slots.
+    /// @param kinds Number of assets it holds as collateral.
+    /// @param followed Bit u is set if one of them follows underlying u; bit 0 counts for nothing.
+    /// @param isPredictive Whether it is held to predictive margin.
+    function requireLight(
+        uint256 account,
+        uint256[] calldata positions,
+        uint256 kinds,
+        uint256 followed,
+        bool isPredictive
+    ) external pure;
 }

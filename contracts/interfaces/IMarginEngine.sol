@@ -23,7 +23,7 @@ interface IMarginEngine is ILedger {
     /// @param asset 0 for the settlement token, which becomes cash; else a collateral id.
     /// @param amountRaw Tokens pulled from the caller, who must have approved them.
     /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `ZeroAmount`, `UnknownAsset`,
-    /// `AssetDisabled`, `CollateralCap`, `PredictiveWeightExceeded`, `TransferMismatch`,
+    /// `AssetDisabled`, `CollateralCap`, `AccountTooHeavy`, `TransferMismatch`,
     /// `TokenShortfall`, `CashOverflow`.
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external;
 
@@ -48,7 +48,7 @@ interface IMarginEngine is ILedger {
     /// @param size Units filled, unsigned; a multiple of the underlying's lot size.
     /// @dev Errors: those of `IExchange.matchOrders`, then `UnknownInstrument`,
     /// `InstrumentExpired`, `InvalidSize`, `InvalidPrice`, `PositionOverflow`, `ReduceOnly`,
-    /// `StrikeTooFar`, `TooManyPositions`, `PredictiveWeightExceeded`, `CashOverflow`,
+    /// `StrikeTooFar`, `TooManyPositions`, `AccountTooHeavy`, `CashOverflow`,
     /// `OpenInterestCap`, and those of admission.
     function matchOrders(
         Order calldata maker,
@@ -67,7 +67,7 @@ interface IMarginEngine is ILedger {
     /// afterwards, at young prices, and not in auction. For the owner or an operator.
     /// @param account Account id.
     /// @param mode Generation.
-    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `PredictiveWeightExceeded`,
+    /// @dev Errors: `InvalidAccount`, `NotAuthorised`, `AccountTooHeavy`,
     /// `StalePrice`, `InAuction`, `BelowInitialMargin`.
     function setMarginMode(uint256 account, MarginMode mode) external;
 

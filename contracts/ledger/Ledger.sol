@@ -59,10 +59,9 @@ abstract contract Ledger is ILedger, AccessManaged {
     uint256 private constant MAX_PENDING_SECONDS = 1 days;
     uint8 internal constant CASH = 0;
     uint256 internal constant MAX_ASSETS = 32;
-    /// @dev What predictive margin can be worked out for in a step of a liquidation: positions,
-    /// kinds of collateral but one, and for every underlying but one as many as it costs.
-    uint256 private constant MAX_PREDICTIVE_WEIGHT = 32;
-    uint256 private constant UNDERLYING_WEIGHT = 5;
+    /// @dev Nine times the positions and eight times the kinds of collateral of an account that is
+    /// too small for any weight that matters.
+    uint256 private constant LIGHT = 93;
     /// @dev More than any amount of cash, of any decimals; what is above counts as this.
     uint256 internal constant MAX_CASH_RAW = 2 ** 192;
 
@@ -288,28 +287,18 @@ abstract contract Ledger is ILedger, AccessManaged {
         return parameters.globalParameters();
     }
 
-    /// @dev Refuses what is too much for predictive margin, if the account is held to that.
+    /// @dev Refuses what would be too much for a step of a liquidation.
     function _requireLight(Account memory account) internal view {
-        if (account.header.marginMode != MarginMode.PREDICTIVE) return;
-        uint256 weight = account.positions.length;
-        uint256 underlyings;
-        for (uint256 i = 0; i < weight; ++i) {
-            underlyings |= 1 << account.positions[i].underlying();
-        }
         uint256[] memory assets = Bitmap.members(account.header.collateralBitmap);
+        bool isPredictive = account.header.marginMode == MarginMode.PREDICTIVE;
+        if (!isPredictive && 9 * account.positions.length + 8 * assets.length <= LIGHT) return;
+        uint256 followed;
         for (uint256 i = 0; i < assets.length; ++i) {
-            underlyings |= 1 << parameters.collateralParameters(uint8(assets[i])).underlying;
+            followed |= 1 << parameters.collateralParameters(uint8(assets[i])).underlying;
         }
-        // What follows none has bit 0.
-        uint256 count = Bitmap.members(underlyings >> 1).length;
-        // There are at most 128 positions, 31 kinds of collateral and 255 underlyings.
-        unchecked {
-            if (assets.length > 1) weight += assets.length - 1;
-            if (count > 1) weight += UNDERLYING_WEIGHT * (count - 1);
-        }
-        if (weight > MAX_PREDICTIVE_WEIGHT) {
-            revert PredictiveWeightExceeded(account.id, weight, MAX_PREDICTIVE_WEIGHT);
-        }
+        liquidationParameters.requireLight(
+            account.id, account.positions, assets.length, followed, isPredictive
+        );
     }
 
     function _underlyingParameters(uint8 underlying)

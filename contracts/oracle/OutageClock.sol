@@ -23,7 +23,7 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     /// @dev Time before it is seen for which an outage of the sequencer can count.
     uint256 private constant MAX_LATE_SECONDS = 1 days;
     /// @dev Of a call to the uptime feed; several times what one takes.
-    uint256 private constant FEED_GAS = 200_000;
+    uint256 private constant FEED_GAS = 100_000;
 
     Outage private _outage;
 

@@ -64,7 +64,7 @@ class Engine(Liquidation):
         Raises
         ------
         InvalidAccount, NotAuthorised, ZeroAmount, UnknownAsset, AssetDisabled
-        MissingCollateralRate, MissingPrice, CollateralCap, PredictiveWeightExceeded
+        MissingCollateralRate, MissingPrice, CollateralCap, AccountTooHeavy
         TransferMismatch, TokenShortfall, CashOverflow
         """
         with self._entry():
@@ -139,7 +139,7 @@ class Engine(Liquidation):
             Those of `Exchange.match_orders`, then `UnknownInstrument`, `InstrumentExpired`,
             `InvalidSize`, `InvalidPrice`, `MissingPrice`; per account, maker first, `CashOverflow`,
             `PositionOverflow`, `ReduceOnly`, `StrikeTooFar`, `TooManyPositions`,
-            `PredictiveWeightExceeded`, `CashOverflow`; then `InvalidSize` of an odd size that
+            `AccountTooHeavy`, `CashOverflow`; then `InvalidSize` of an odd size that
             closes nothing, `OpenInterestCap`, and those of admission.
         """
         with self._entry():
@@ -159,7 +159,7 @@ class Engine(Liquidation):
 
         Raises
         ------
-        InvalidAccount, NotAuthorised, PredictiveWeightExceeded
+        InvalidAccount, NotAuthorised, AccountTooHeavy
         StalePrice, InAuction, BelowInitialMargin
             By admission.
         """

@@ -379,7 +379,7 @@ class TooManyPositions(ModelError):
     parameters = ("account", "cap")
 
 
-class PredictiveWeightExceeded(ModelError):
+class AccountTooHeavy(ModelError):
     parameters = ("account", "weight", "limit")
 
 

@@ -15,6 +15,7 @@ from reference_model.exact import auction, funding, interest, risk_model
 from reference_model.exact import instrument as instruments
 from reference_model.exact import position as slots
 from reference_model.exact.errors import (
+    AccountTooHeavy,
     AdmissionPending,
     BelowInitialMargin,
     CashOverflow,
@@ -22,7 +23,6 @@ from reference_model.exact.errors import (
     InsufficientCash,
     InvalidAccount,
     NotAuthorised,
-    PredictiveWeightExceeded,
     Reentrancy,
     StalePrice,
     TokenShortfall,
@@ -54,7 +54,9 @@ CASH = 0
 ASSETS = 32
 CASH_LIMIT = 2**103
 MAX_PREDICTIVE_WEIGHT = 32
-UNDERLYING_WEIGHT = 5
+PREDICTIVE_UNDERLYING_WEIGHT = 5
+MAX_WEIGHT = 85
+UNDERLYING_WEIGHT = 7
 MAX_DEFICIT = 2**112 - 1
 NEVER_SOCIALISED = Socialised()
 
@@ -585,21 +587,48 @@ class Ledger:
         self._set_positions(account, held)
 
     def _require_light(self, account: int, held: Account) -> None:
-        """Refuse what is too much for predictive margin, if the account is held to that.
+        """Refuse what would be too much for a step of its liquidation.
 
         Raises
         ------
-        PredictiveWeightExceeded
+        AccountTooHeavy
         """
-        if held.margin_mode != MarginMode.PREDICTIVE:
-            return
-        underlyings = {instruments.underlying(slots.instrument(slot)) for slot in held.positions}
         assets = [asset for asset, balance in enumerate(held.collateral) if balance]
-        underlyings |= {self._data.collateral_parameters(asset).underlying for asset in assets}
-        others = max(0, len(underlyings - {0}) - 1)
-        weight = len(held.positions) + max(0, len(assets) - 1) + UNDERLYING_WEIGHT * others
-        if weight > MAX_PREDICTIVE_WEIGHT:
-            raise PredictiveWeightExceeded(account, weight, MAX_PREDICTIVE_WEIGHT)
+        followed = {self._data.collateral_parameters(asset).underlying for asset in assets}
+        is_predictive = held.margin_mode == MarginMode.PREDICTIVE
+        weight, limit = weight_of(held.positions, len(assets), followed, is_predictive)
+        if weight > limit:
+            raise AccountTooHeavy(account, weight, limit)
+
+
+def weight_of(
+    positions: Collection[int], kinds: int, followed: Collection[int], is_predictive: bool
+) -> tuple[int, int]:
+    """What an account weighs in a step of its liquidation, in positions, and the greatest weight.
+
+    Parameters
+    ----------
+    positions : collection of int
+        Slots.
+    kinds : int
+        Assets held as collateral.
+    followed : collection of int
+        Underlyings that those follow; 0 counts for nothing.
+    is_predictive : bool
+        Whether it is held to predictive margin.
+    """
+    held = [slots.instrument(slot) for slot in positions]
+    underlyings = {instruments.underlying(instrument) for instrument in held} | set(followed)
+    others = max(0, len(underlyings - {0}) - 1)
+    weight = len(held) + max(0, kinds - 1)
+    if is_predictive:
+        return weight + PREDICTIVE_UNDERLYING_WEIGHT * others, MAX_PREDICTIVE_WEIGHT
+    slices = {
+        (instruments.underlying(each), instruments.expiry(each))
+        for each in held
+        if instruments.expiry(each)
+    }
+    return weight + len(slices) + UNDERLYING_WEIGHT * others, MAX_WEIGHT
 
 
 def require_valid(account: int) -> None:

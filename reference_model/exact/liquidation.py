@@ -126,7 +126,7 @@ class Liquidation(Settlement):
         ------
         InvalidAccount, NotAuthorised, AdmissionPending, InvalidBidder, NoAuction, ZeroAmount
         NotLiquidatable, WindowExhausted, PositionOverflow, TooManyPositions
-        PredictiveWeightExceeded, SlicePriceNotAcceptable, CashOverflow
+        AccountTooHeavy, SlicePriceNotAcceptable, CashOverflow
             In this order.
         InAuction, BelowInitialMargin, UnrealisedProfitWithdrawal
             By admission of the bidder.

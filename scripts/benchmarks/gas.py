@@ -210,6 +210,7 @@ def _liquidation(bench: Bench, n: int) -> dict[str, int]:
     alone, or has already taken a slice (`bid_held`), or takes all that is left (`bid_full`).
     """
     engine, account, deployer = bench.engine, bench.account, bench.deployer
+    rules = bench.deployment.liquidation_parameters.auctionParameters()
     with isolated(ape.chain):
         _lever(bench)
         _move_until(bench, lambda preview: preview.restoringFraction > 0)
@@ -217,6 +218,8 @@ def _liquidation(bench: Bench, n: int) -> dict[str, int]:
         bench.new_dealer()
         arguments = account, bench.dealer_account, WAD // 1000, DEPOSIT * WAD
         bids = [engine.bid(*arguments, sender=bench.dealer) for _ in range(2)]
+        # When hardly anything is asked for it any more, nothing less than all of it restores it.
+        ape.chain.pending_timestamp += rules.fastSeconds + rules.slowSeconds - 60
         _move_until(bench, lambda preview: preview.restoringFraction == WAD)
         bench.new_dealer()
         arguments = account, bench.dealer_account, WAD, DEPOSIT * WAD

@@ -520,21 +520,21 @@ def test_predictive_margin_is_for_few_positions_on_few_underlyings(venue):
     venue.batch(venue.outsider, *legs(venue, venue.trader, calls[:28]))
     venue.engine.setMarginMode(trader, PREDICTIVE, sender=venue.trader)
     venue.fund(venue.trader, WETH, WAD)
-    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+    with venue.refuses("AccountTooHeavy", **too_heavy):
         venue.engine.deposit(trader, WETH, WAD, sender=venue.trader)
     venue.trade(venue.maker, venue.trader, calls[27], 0.001, 1)
     venue.deposit(venue.trader, WETH, 1)
     venue.deposit(venue.trader, WETH, 1)
     venue.fund(venue.trader, USDX, WAD)
-    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+    with venue.refuses("AccountTooHeavy", **too_heavy):
         venue.engine.deposit(trader, USDX, WAD, sender=venue.trader)
     venue.deposit(venue.trader, CASH, 1)
     venue.trade(venue.trader, venue.maker, calls[0], 0.001, 1)
-    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+    with venue.refuses("AccountTooHeavy", **too_heavy):
         venue.trade(venue.trader, venue.maker, perpetual(ETH), 0.001, 2_000)
     venue.engine.setMarginMode(trader, PORTFOLIO, sender=venue.trader)
     venue.trade(venue.trader, venue.maker, calls[28], 0.001, 1)
-    with venue.refuses("PredictiveWeightExceeded", **too_heavy):
+    with venue.refuses("AccountTooHeavy", **too_heavy):
         venue.engine.setMarginMode(trader, PREDICTIVE, sender=venue.trader)
     # A bid brings no more, either: positions and, of the collateral alone, the other underlying.
     venue.engine.setMarginMode(bidder, PREDICTIVE, sender=venue.bidder)
@@ -542,7 +542,7 @@ def test_predictive_margin_is_for_few_positions_on_few_underlyings(venue):
     venue.set_rate(WETH, WAD // 1_000)
     venue.set_spot(BTC, 15_000)
     venue.start()
-    with venue.refuses("PredictiveWeightExceeded", account=bidder, weight=33, limit=32):
+    with venue.refuses("AccountTooHeavy", account=bidder, weight=33, limit=32):
         venue.bid()
     venue.engine.setMarginMode(bidder, PORTFOLIO, sender=venue.bidder)
     venue.bid()

@@ -8,6 +8,7 @@ from engine.world import (
     BTC,
     CASH,
     ETH,
+    ISOLATED,
     PORTFOLIO,
     PREDICTIVE,
     WAD,
@@ -41,11 +42,13 @@ class Desk(Venue):
     """A venue with the real risk model and a trader who has a book of many options."""
 
     mode = PORTFOLIO
-    underlyings, expiries = (ETH,), 8
+    underlyings, expiries = (ETH, BTC, *range(3, 12)), EXPIRIES
 
     def __init__(self, project, actors):
         super().__init__(project, actors, risk_model=project.RiskModel)
         self.many = self.admin.deploy(project.TryMany)
+        for underlying in self.underlyings[2:]:
+            self.set_underlying(underlying)
         self.set_global(
             maintenanceFactor=8 * WAD // 10, maxPositions=LARGEST, rampSeconds=7 * 86_400
         )
@@ -79,8 +82,10 @@ class Desk(Venue):
 
     def book(self, count, underlyings, expiries):
         """Options of so many underlyings and expiries in turn, then of the next strike."""
-        dates = self.dates[:expiries]
-        slices = [(u, date) for date in dates for u in self.underlyings[:underlyings]]
+        return self.options(count, self.underlyings[:underlyings], self.dates[:expiries])
+
+    def options(self, count, underlyings, dates):
+        slices = [(u, date) for date in dates for u in underlyings]
         return [
             option(
                 slices[i % len(slices)][1],
@@ -133,11 +138,6 @@ class PredictiveDesk(Desk):
         self._post_prices()
         self.price(PRICE)
 
-    def _deploy_parameters(self):
-        super()._deploy_parameters()
-        for underlying in self.underlyings[2:]:
-            self.set_underlying(underlying)
-
     def _deploy_predictive(self):
         own = self.governance, self.parameters
         estimator = self.admin.deploy(self.project.VolatilityEstimator, *own, self.market)
@@ -181,15 +181,38 @@ def require_that_all_steps_fit(desk, book):
     desk.require_balance()
 
 
-def test_steps_of_the_largest_accounts_fit_into_a_block(project, actors):
-    desk = Desk(project, actors)
-    # A second underlying, so that no scenario can be left out.
-    require_that_all_steps_fit(desk, [perpetual(BTC), *desk.book(LARGEST, 1, 8)[1:]])
+@pytest.fixture(scope="module")
+def desk(project, actors):
+    return Desk(project, actors)
 
 
 @pytest.fixture(scope="module")
 def predictive_desk(project, actors):
     return PredictiveDesk(project, actors)
+
+
+@pytest.mark.parametrize("mode", [PORTFOLIO, ISOLATED])
+def test_steps_of_the_largest_accounts_fit_into_a_block(desk, mode):
+    desk.mode = mode
+    # A second underlying, so that no scenario can be left out; with 14 slices a weight of 85.
+    options = desk.options(40, [ETH], desk.dates[:7]) + desk.options(23, [BTC], desk.dates[:7])
+    require_that_all_steps_fit(desk, [perpetual(BTC), *options])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(35, 3, 12), (18, 8, 4), (11, 9, 1)],
+    ids=["three underlyings", "eight underlyings", "nine underlyings"],
+)
+def test_steps_of_the_widest_accounts_fit_into_a_block(desk, shape):
+    """As heavy as an account may be, or nearly."""
+    desk.mode = PORTFOLIO
+    require_that_all_steps_fit(desk, desk.book(*shape))
+
+
+def test_steps_of_an_account_with_a_perpetual_in_every_market_fit_into_a_block(desk):
+    desk.mode = PORTFOLIO
+    require_that_all_steps_fit(desk, [perpetual(u) for u in desk.underlyings])
 
 
 @pytest.mark.parametrize(

@@ -364,11 +364,11 @@ def test_predictive_margin_is_for_few_positions_on_few_underlyings(engine):
     options = [instrument.option(world.ETH, WEEK, k * 10**8, True) for k in strikes]
     for put in options[:28]:
         trade(engine, WAD // 1000, 0, put)
-    too_heavy = "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32
+    too_heavy = "AccountTooHeavy", TAKER_ACCOUNT, 33, 32
     engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
     engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
     bitcoin = instrument.perpetual(world.BTC)
-    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 34, 32):
+    with refused(engine, "AccountTooHeavy", TAKER_ACCOUNT, 34, 32):
         trade(engine, WAD // 1000, world.PRICES[world.BTC], bitcoin)
     trade(engine, -WAD // 1000, 0, options[0])
     trade(engine, -WAD // 1000, 0, options[1])
@@ -391,11 +391,11 @@ def test_one_more_collateral_may_be_too_much_for_predictive_margin(engine):
     for call in bitcoin:
         trade(engine, WAD // 1000, 0, call)
     engine.set_margin_mode(TAKER, TAKER_ACCOUNT, MarginMode.PREDICTIVE)
-    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32):
+    with refused(engine, "AccountTooHeavy", TAKER_ACCOUNT, 33, 32):
         engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
     engine.deposit(TAKER, TAKER_ACCOUNT, world.STABLE, 10**6)
     trade(engine, -WAD // 1000, 0, bitcoin[0])
-    with refused(engine, "PredictiveWeightExceeded", TAKER_ACCOUNT, 33, 32):
+    with refused(engine, "AccountTooHeavy", TAKER_ACCOUNT, 33, 32):
         engine.deposit(TAKER, TAKER_ACCOUNT, world.WETH, 1)
     trade(engine, -WAD // 1000, 0, bitcoin[1])
     for asset in (world.WETH, world.WETH, world.STABLE):

@@ -1,8 +1,12 @@
 """Rules of auctions at, just below and just above each of their bounds; who may set them."""
 
+from random import Random
+
 import pytest
 from reverts import reverts_with
 
+from reference_model.exact import instrument, position
+from reference_model.exact.ledger import weight_of
 from reference_model.exact.liquidation_parameters import DEFAULTS
 from tests.parameters.test_parameters import MAX_UINT96, OUT, WAD, name32, out_of_range
 
@@ -137,3 +141,49 @@ def test_only_the_governor_sets_anything(rules, actors, setter, arguments):
         with reverts_with("AccessManagedUnauthorized", caller=caller):
             getattr(rules, setter)(*arguments, sender=caller)
     getattr(rules, setter)(*arguments, sender=actors.governor)
+
+
+# ----------------------------------------------------------------------------------------- weight
+
+
+def random_holdings(rng):
+    """Draw slots of few markets, or many, and what collateral follows."""
+    markets, dates = rng.choice(((1, 2), (1, 2, 7), range(1, 40))), range(1, rng.choice((2, 17)))
+    made = (instrument.perpetual, instrument.future, instrument.option)
+    drawn = set()
+    for _ in range(rng.randint(0, 64)):
+        kind, underlying, date = rng.choice(made), rng.choice(markets), 3_600 * rng.choice(dates)
+        terms = (date, 10**8 * rng.randint(1, 99), rng.random() < 0.5)
+        drawn.add(kind(underlying, *terms[: (0, 1, 3)[made.index(kind)]]))
+    slots = [position.pack(each, rng.choice((-1, 0, 1)) * WAD) for each in drawn]
+    kinds = rng.randint(0, 6)
+    return slots, kinds, {rng.choice((0, *markets)) for _ in range(kinds)}
+
+
+def test_an_account_too_heavy_for_a_liquidation_is_refused(rules):
+    """Whatever it holds and is held to; positions that have no size count like others."""
+    rng, refused = Random(3), 0
+    for _ in range(250):
+        slots, kinds, followed = random_holdings(rng)
+        is_predictive = rng.random() < 0.5
+        weight, limit = weight_of(slots, kinds, followed, is_predictive)
+        arguments = 7, slots, kinds, sum(1 << u for u in followed), is_predictive
+        if weight <= limit:
+            rules.requireLight(*arguments)
+            continue
+        refused += 1
+        with reverts_with("AccountTooHeavy", account=7, weight=weight, limit=limit):
+            rules.requireLight(*arguments)
+    assert 50 < refused < 200
+
+
+def test_the_weight_counts_positions_slices_kinds_and_underlyings():
+    perpetuals = [position.pack(instrument.perpetual(u), WAD) for u in range(1, 12)]
+    # Eleven, one kind of collateral more than one, and seven for each underlying but one.
+    assert weight_of(perpetuals, 2, {0, 5}, False) == (11 + 1 + 7 * 10, 85)
+    assert weight_of(perpetuals, 2, {0, 12}, True) == (11 + 1 + 5 * 11, 32)
+    dated = [instrument.future(1, 3_600), instrument.option(1, 3_600, 10**8, True)]
+    dated += [instrument.future(1, 7_200)]
+    slots = [position.pack(each, WAD) for each in dated]
+    assert weight_of(slots, 0, (), False) == (3 + 2, 85)
+    assert weight_of([], 0, (), False) == (0, 85)
