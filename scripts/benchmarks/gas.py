@@ -219,7 +219,7 @@ def _liquidation(bench: Bench, n: int) -> dict[str, int]:
         arguments = account, bench.dealer_account, WAD // 1000, DEPOSIT * WAD
         bids = [engine.bid(*arguments, sender=bench.dealer) for _ in range(2)]
         # When hardly anything is asked for it any more, nothing less than all of it restores it.
-        ape.chain.pending_timestamp += rules.fastSeconds + rules.slowSeconds - 60
+        ape.chain.pending_timestamp += rules.fastSeconds + rules.slowSeconds - 900
         _move_until(bench, lambda preview: preview.restoringFraction == WAD)
         bench.new_dealer()
         arguments = account, bench.dealer_account, WAD, DEPOSIT * WAD
