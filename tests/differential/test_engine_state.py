@@ -139,8 +139,17 @@ class Pair:
 @pytest.fixture(scope="module")
 def deployed(project, accounts, chain):
     """The ledger deployed from a configuration, prices posted, accounts funded."""
+    ledger_, deployment, owners = set_up(project, accounts, load_configuration(CONFIGURATION))
+    # Of two underlyings the list to come covers one.
+    words = random_words(Random(5), 250, 1)
+    deployment.predictive_model.publish(words, 0, 1, sender=accounts[0])
+    return ledger_, deployment, owners
+
+
+def set_up(project, accounts, configuration):
+    """Deploy a configuration; return it, as what is acted upon too, and owners with tokens."""
     poster = accounts[0]
-    deployment = deploy(load_configuration(CONFIGURATION), poster)
+    deployment = deploy(configuration, poster)
     harness = poster.deploy(project.TryMany)
     wallet = accounts[3].deploy(project.Wallet, accounts[3])
     owners = [
@@ -148,10 +157,6 @@ def deployed(project, accounts, chain):
         Owner(accounts[1].address, accounts[1].private_key),
         Owner(wallet.address, accounts[3].private_key),
     ]
-    predictive = project.PredictiveModel.at(deployment.risk_model.predictiveModel())
-    rng = Random(5)
-    # Of two underlyings the list to come covers one.
-    predictive.publish(random_words(rng, 250, 1), 0, 1, sender=poster)
     for owner in owners:
         _let_send(owner, deployment)
     return ChainLedger(deployment, harness, owners, poster), deployment, owners
@@ -178,7 +183,7 @@ def start(deployed) -> Pair:
     people = tuple(owner.address for owner in owners)
     accounts = tuple(world.account(person, sub_id) for person in people for sub_id in (0, 1))
     engine = world.engine(
-        _market(deployment), fee_collectors={people[0]}, hash_order=chain.hash_order
+        market_of(deployment), fee_collectors={people[0]}, hash_order=chain.hash_order
     )
     engine.settlement_token = Token(int(deployment.tokens["USDC"].address, 16), 6)
     engine.state.accrued_at = deployment.margin_engine.cashState().accruedAt
@@ -206,7 +211,7 @@ def insure(engine: Engine, deployment) -> None:
         engine.rules.set_window(spot.underlying, Window(*window))
 
 
-def _market(deployment):
+def market_of(deployment):
     """The market of the model with the addresses of the deployed tokens."""
     predictive = ape.project.PredictiveModel.at(deployment.risk_model.predictiveModel())
     prediction = prediction_of(predictive, deployment.volatility_estimator, 0)

@@ -38,9 +38,10 @@ PACES = (0, 1, 12, 30, 59, 60, 61, 300, 599, 600, 601, 900, 1_799, 1_800, HOUR, 
 OBSERVED = tuple(SOURCES)
 
 
-def draw(choose: Chooser, world: World) -> list[Action]:
+def draw(choose: Chooser, world: World, kinds: dict | None = None) -> list[Action]:
     """Draw what happens next: one thing, or several that belong together."""
-    kind = choose.item([kind for kind, weight in KINDS.items() for _ in range(weight)])
+    weights = (kinds or KINDS).items()
+    kind = choose.item([kind for kind, weight in weights for _ in range(weight)])
     return kind(choose, world)
 
 
