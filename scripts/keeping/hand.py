@@ -8,7 +8,7 @@ import structlog
 from ape import networks
 from ape.api import AccountAPI
 from ape.contracts import ContractInstance
-from ape.exceptions import ApeException
+from ape.exceptions import ApeException, TransactionNotFoundError
 
 from scripts.keeping.chain import Call, Chain, NodeError, Refusal, methods
 from scripts.keeping.checkpoint import Checkpoint
@@ -172,6 +172,11 @@ class Hand:
                 gas_limit=int(attempt.gas * GAS_MARGIN) + GAS_OF_ACCRUALS,
                 raise_on_revert=False,
             )
+        except TransactionNotFoundError as error:
+            # It was sent and may yet be mined: what it was to cost counts as spent.
+            self._note(name, account, attempt.gas_usd, cost, "")
+            log.error(f"{name}: in no block in time", error=str(error), **facts)
+            return "failed"
         except ApeException as error:
             log.error(f"{name}: not sent", error=str(error), **facts)
             return "failed"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ape.exceptions import TransactionNotFoundError
 
 from reference_model.types import MarginMode
 from scripts._orders import account_of
@@ -250,6 +251,22 @@ def test_limits_of_spending_stop_it(world, hire):
     keeper = hire(limits=Limits(per_run=0.0))
     assert keeper.once().outcomes == {"startAuction": ["limit"]}
     assert status(world, world.long) != IN_AUCTION
+
+
+def test_transaction_still_pending_counts_as_spent(world, hire, monkeypatch):
+    """It may be mined after the wait for it is over, beyond any limit else."""
+    keeper = hire(limits=Limits(per_run=500.0, per_day=1_000.0))
+    hand = keeper.hand
+    attempt = hand.attempt(world.engine, "updateStatus", world.long)
+
+    def never_seen(*_, **__):
+        raise TransactionNotFoundError("0x" + "00" * 32)
+
+    late = SimpleNamespace(updateStatus=never_seen)
+    assert hand._transact(late, "updateStatus", (), attempt, world.long, 400.0, {}) == "failed"
+    assert hand.left() == pytest.approx(100.0)
+    again = hand.send(world.engine, "updateStatus", (world.long,), attempt, payment_usd=200.0)
+    assert again == "limit"
 
 
 def test_auction_that_costs_too_much_to_start_is_left_to_others(world, hire):
