@@ -133,7 +133,7 @@ def funded(deployment, deployer, accounts, chain):
     """Give an account ETH and USDT worth collateral, and return its id."""
     speak(deployment, deployer, chain)
     assets, owner = deployment.manifest.assets, accounts[OWNER]
-    owner.balance += WAD  # for gas: nobody else pays collateral into its account
+    owner.balance += 10**6 * WAD  # for gas: nobody else pays collateral into its account
     for symbol, amount in (("WETH", 10 * WAD), ("USDT", 5_000 * 10**6), ("USDC", 1_000 * 10**6)):
         token = deployment.tokens[symbol]
         token.mint(owner, amount, sender=owner)

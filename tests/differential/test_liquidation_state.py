@@ -112,7 +112,7 @@ def a_lost_loan(pair: FallingPair) -> Iterator[Action | Market]:
     yield Action("withdraw", (debtor >> 8, debtor, 0, 500_000 * 10**6))
     yield prices(pair, 50, 60)
     yield Action("start_auction", (debtor, keeper))
-    for seconds, fraction in ((1_000, 20), (6_900, 2), (1, 2), (302_400, 3), (604_800, 1)):
+    for seconds, fraction in ((1_000, 5), (6_900, 2), (1, 2), (302_400, 3), (604_800, 1)):
         yield prices(pair, 50, seconds)
         part = WAD // fraction
         yield Action("bid", (bidder >> 8, debtor, bidder, part, falls.UNLIMITED))

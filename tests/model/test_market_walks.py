@@ -10,7 +10,6 @@ from model.market_world import Action, World
 from reference_model.exact import predictive_model
 from reference_model.exact.errors import ModelError
 from reference_model.exact.fixed_point import mul_down, mul_up
-from reference_model.exact.outage_clock import active_time
 from reference_model.types import WAD
 
 SEEDS = range(6)
@@ -51,7 +50,7 @@ class Witness:
         return {
             "now": w.now,
             "hub": w.hub.state.copy(),
-            "outage": w.clock.outage,
+            "active": w.clock.active_time(w.now),
             "movements": dict(w.parameters.movements),
             "global": w.parameters.global_parameters(w.now),
             "underlyings": {u: w.parameters.underlying_parameters(w.now, u) for u in (1, 2)},
@@ -74,8 +73,7 @@ class Witness:
 
     def _check_continuity(self, before: dict, after: dict) -> None:
         """Nothing that maintenance margin reads moves at one stroke, whoever calls what."""
-        was, is_ = before["outage"], after["outage"]
-        if active_time(was, after["now"]) != active_time(is_, after["now"]):
+        if before["active"] != after["active"]:
             return  # An outage came to light, and with it the time that was not.
         assert after["ranges"] == before["ranges"]
         assert after["decorrelations"] == before["decorrelations"]
