@@ -232,7 +232,7 @@ class Engine(Liquidation):
         self._emit("Deposited", account, asset, caller, amount_raw, 0)
 
     def _require_room_for(self, account: int, asset: int) -> None:
-        """Refuse a collateral not yet held that is too much for predictive margin."""
+        """Refuse a collateral not yet held that would make the account too heavy."""
         stored = self._account(account)
         if stored.collateral[asset] != 0:
             return

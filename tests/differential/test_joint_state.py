@@ -5,16 +5,14 @@ move, and between any two of these accounts deposit, trade, settle, fall and are
 action error or events agree, after every step all that either side stores or computes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
+import ape
 import pytest
 import yaml
 from differential import test_market_state
-from differential.chain_ledger import result_of
 from differential.chain_market import ChainMarket, Contracts
 from differential.test_engine_state import CONFIGURATION, Pair, insure, market_of, set_up
 from model import joint_world, market_actions, market_world
@@ -28,6 +26,7 @@ from reference_model.exact import oracle_hub, surface_checks
 from reference_model.exact.tokens import Token
 from reference_model.types import WAD
 from scripts._configuration import load_configuration
+from scripts._isolation import isolated
 
 SEEDS = (1, 3)
 CASH = 300_000 * 10**6
@@ -157,16 +156,8 @@ def begin(machinery) -> JointPair:
 @pytest.fixture
 def pair(machinery):
     """Both sides as they begin; the chain is given back as it was."""
-    with isolated():
+    with isolated(ape.chain):
         yield begin(machinery)
-
-
-@contextmanager
-def isolated() -> Iterator[None]:
-    """Give the chain back as it was."""
-    snapshot = result_of("evm_snapshot", [])
-    yield
-    result_of("evm_revert", [snapshot])
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +200,7 @@ TWINS = {
 
 @pytest.mark.parametrize("name", TWINS)
 def test_a_wrong_twin_of_the_models_is_caught(machinery, name):
-    with isolated(), patch.object(*TWINS[name]):
+    with isolated(ape.chain), patch.object(*TWINS[name]):
         try:
             noticed = bool(begin(machinery).walk(SEEDS[0], STEPS))
         except AssertionError:
