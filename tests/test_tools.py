@@ -1,13 +1,17 @@
 """The launchers in .tools and the messages of make."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from web3 import IPCProvider, Web3
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / ".tools"
@@ -105,6 +109,29 @@ def test_whatever_imports_a_changed_file_is_compiled_again(small_project):
 def test_outputs_of_removed_sources_are_dropped(small_project):
     (small_project / "contracts/test/UserOfUser.sol").unlink()
     assert kept_outputs(small_project) == {"Library", "User", "Stranger"}
+
+
+@contextmanager
+def launched_anvil(folder):
+    """Give a chain of the launcher's whose home is `folder`/home."""
+    socket, home = folder / "anvil.ipc", folder / "home"
+    home.mkdir()
+    command = [TOOLS / "anvil", "--silent", "--port", "0", "--ipc", socket]
+    with subprocess.Popen(command, env={**os.environ, "HOME": str(home)}) as node:
+        try:
+            while not socket.exists():
+                assert node.poll() is None, f"Anvil ended with {node.returncode}"
+                time.sleep(0.05)
+            yield Web3(IPCProvider(socket))
+        finally:
+            node.terminate()
+
+
+def test_chain_leaves_nothing_on_the_disk(tmp_path):
+    with launched_anvil(tmp_path) as chain:
+        chain.provider.make_request("anvil_mine", [1_000])
+        assert chain.eth.block_number == 1_000
+        assert list((tmp_path / "home").iterdir()) == []
 
 
 @pytest.fixture
