@@ -9,12 +9,15 @@ import {ILedger} from "./interfaces/ILedger.sol";
 import {ILiquidationParameters} from "./interfaces/ILiquidationParameters.sol";
 import {Ranges} from "./margin/Ranges.sol";
 import {AuctionParameters, Window} from "./types/Liquidation.sol";
+import {Position} from "./types/Position.sol";
 
 /// @title Rules of auctions and the waterfall set by governance, each inside its range
 /// @notice Specification, Liquidation, section 10. None of them makes an account liquidatable, so
 /// they come into force at once; whoever sets them acts with the delay that the `AccessManager`
 /// keeps.
 contract LiquidationParameters is ILiquidationParameters, AccessManaged {
+    using Position for uint256;
+
     uint256 private constant ONE = 1e18;
     uint256 private constant MAX_AMOUNT = 1e6 * 1e18;
 
@@ -24,8 +27,6 @@ contract LiquidationParameters is ILiquidationParameters, AccessManaged {
     /// @dev Positions that cost as much as an underlying does.
     uint256 private constant UNDERLYING_WEIGHT = 7;
     uint256 private constant PREDICTIVE_UNDERLYING_WEIGHT = 5;
-    /// @dev In a slot, expiry and underlying are above this bit.
-    uint256 private constant EXPIRY_SHIFT = 216;
 
     AuctionParameters private _auction;
     mapping(uint8 underlying => Window) private _windows;
@@ -78,7 +79,9 @@ contract LiquidationParameters is ILiquidationParameters, AccessManaged {
         bool isPredictive
     ) external pure {
         uint256 underlyings = followed;
-        for (uint256 i = 0; i < positions.length; ++i) underlyings |= 1 << (positions[i] >> 248);
+        for (uint256 i = 0; i < positions.length; ++i) {
+            underlyings |= 1 << positions[i].underlying();
+        }
         uint256 others = _butOne(LibBit.popCount(underlyings >> 1));
         uint256 weight = positions.length + _butOne(kinds);
         uint256 limit = isPredictive ? MAX_PREDICTIVE_WEIGHT : MAX_WEIGHT;
@@ -91,9 +94,9 @@ contract LiquidationParameters is ILiquidationParameters, AccessManaged {
     function _slicesOf(uint256[] calldata positions) private pure returns (uint256 count) {
         uint256[] memory slices = new uint256[](positions.length);
         for (uint256 i = 0; i < positions.length; ++i) {
-            uint256 slice = positions[i] >> EXPIRY_SHIFT;
+            uint256 slot = positions[i];
             // A perpetual has no expiry, and shares the place of nothing.
-            slices[i] = uint32(slice) == 0 ? 0 : slice;
+            slices[i] = slot.expiry() == 0 ? 0 : slot.upToExpiry();
         }
         LibSort.sort(slices);
         LibSort.uniquifySorted(slices);

@@ -92,11 +92,12 @@ contract MarginEngine is IMarginEngine, Ledger {
     function deposit(uint256 account, uint8 asset, uint256 amountRaw) external entryPoint {
         Accounts.requireValid(account);
         uint256 held = Accounts.unpack(_headers[account]).collateralBitmap;
+        bool isNew = asset != CASH && held >> asset & 1 == 0;
         // A stranger could make the account stale, or heavier to margin, by what it does not hold.
-        if (asset != CASH && held >> asset & 1 == 0) _requireAuthorised(account);
+        if (isNew) _requireAuthorised(account);
         if (amountRaw == 0) revert ZeroAmount();
         if (asset == CASH) _depositCash(account, amountRaw);
-        else _depositCollateral(account, asset, amountRaw);
+        else _depositCollateral(account, asset, amountRaw, isNew);
     }
 
     /// @inheritdoc IMarginEngine
@@ -274,7 +275,10 @@ contract MarginEngine is IMarginEngine, Ledger {
         _push(settlementToken, to, amountRaw);
     }
 
-    function _depositCollateral(uint256 account, uint8 asset, uint256 amountRaw) private {
+    /// @param isNew Whether the account holds none of it yet.
+    function _depositCollateral(uint256 account, uint8 asset, uint256 amountRaw, bool isNew)
+        private
+    {
         CollateralParameters memory p = _requireAsset(asset);
         if (!p.enabled) revert AssetDisabled(asset);
         // What was never priced could not be valued, and would block the account for ever.
@@ -282,12 +286,12 @@ contract MarginEngine is IMarginEngine, Ledger {
         if (p.underlying != 0) _spot(p.underlying);
         uint256 totalRaw = Math.saturatingAdd(_totalCollateralRaw[asset], amountRaw);
         if (totalRaw > p.capRaw) revert CollateralCap(asset, totalRaw, p.capRaw);
-        if (_balancesRaw[account][asset] == 0) {
+        if (isNew || _batching) {
             Account memory holder = _loadAccount(account);
+            _save(holder, 0);
             holder.header.collateralBitmap |= 1 << asset;
-            _requireLight(holder);
+            if (isNew) _requireLight(holder);
         }
-        if (_batching) _save(_loadAccount(account), 0);
 
         uint256 balanceRaw = _pull(IERC20Metadata(p.token), amountRaw);
         _requireCovered(IERC20Metadata(p.token), balanceRaw, totalRaw);
@@ -358,7 +362,10 @@ contract MarginEngine is IMarginEngine, Ledger {
             _requireLight(account);
         }
         if (change.premium > 0) TransientSnapshot.addFlags(account.id, TransientSnapshot.PAID);
-        uint256 fee = _fee(trade, FixedPoint.abs(size), feeRate, change.premium);
+        uint256 feeCap = trade.parameters.optionFeeCap;
+        uint256 fee = Fees.onFill(
+            trade.instrument, FixedPoint.abs(size), trade.index, feeRate, change.premium, feeCap
+        );
         Interest.changeCash(account, state, -change.premium - fee.toInt256());
         state.fees = (state.fees + fee).toUint128();
         trade.openInterestChange += change.grossChange();
@@ -380,17 +387,6 @@ contract MarginEngine is IMarginEngine, Ledger {
         if (strike * MAX_STRIKE_RATIO < index || strike > index * MAX_STRIKE_RATIO) {
             revert StrikeTooFar(strike, index);
         }
-    }
-
-    function _fee(Trade memory trade, uint256 size, uint256 rate, int256 premium)
-        private
-        pure
-        returns (uint256)
-    {
-        if (!trade.instrument.isOption()) return Fees.onNotional(size, trade.index, rate);
-        return Fees.onOption(
-            size, trade.index, rate, FixedPoint.abs(premium), trade.parameters.optionFeeCap
-        );
     }
 
     /// @dev Slices of a liquidation leave odd lots; whoever has one must be able to close it.

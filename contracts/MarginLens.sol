@@ -262,11 +262,8 @@ contract MarginLens is IMarginLens {
 
         uint256 size = FixedPoint.abs(trade.size);
         uint256 rate = trade.isTaker ? p.takerFee : p.makerFee;
-        uint256 fee = instrument.isOption()
-            ? Fees.onOption(
-                size, index, rate, FixedPoint.abs(change.premium), p.optionFeeCap
-            )
-            : Fees.onNotional(size, index, rate);
+        uint256 fee =
+            Fees.onFill(instrument, size, index, rate, change.premium, p.optionFeeCap);
         draft.portfolio.cash -= change.premium + int256(fee);
         _settleClosed(draft, instrument);
         _changeOpenInterest(

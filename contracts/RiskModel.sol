@@ -52,10 +52,6 @@ contract RiskModel is IRiskModel {
     uint256 private constant GROUPS = 8;
     /// @dev Roundings in a profile and in what is made of it, wei.
     uint256 private constant ROUNDING = 16;
-    /// @dev Underlying and expiry of a slot are above this bit.
-    uint256 private constant EXPIRY_SHIFT = 216;
-    /// @dev And the strike of an option, above this one.
-    uint256 private constant STRIKE_SHIFT = 144;
 
     IParameters private immutable PARAMETERS;
     IMarketData private immutable MARKET_DATA;
@@ -415,8 +411,8 @@ contract RiskModel is IRiskModel {
         unchecked {
             i = first;
             uint256 slot = pass.positions.word(i);
-            uint256 head = slot >> EXPIRY_SHIFT;
-            while (slot >> EXPIRY_SHIFT == head) {
+            uint256 head = slot.upToExpiry();
+            while (slot.upToExpiry() == head) {
                 pass.result.derivativeValue += Positions.payoff(slot, price);
                 slot = pass.positions.word(++i);
             }
@@ -457,9 +453,9 @@ contract RiskModel is IRiskModel {
         unchecked {
             i = first;
             uint256 slot = pass.positions.word(i);
-            uint256 head = slot >> EXPIRY_SHIFT;
+            uint256 head = slot.upToExpiry();
             (int256 before,) = pass.grid.kernel.deltas();
-            while (slot >> EXPIRY_SHIFT == head) {
+            while (slot.upToExpiry() == head) {
                 if (slot.isOption()) {
                     i = _addStrike(pass, book, slice, i);
                 } else {
@@ -500,9 +496,9 @@ contract RiskModel is IRiskModel {
             i = first;
             Grid kernel = pass.grid.kernel;
             uint256 slot = pass.positions.word(i);
-            uint256 head = slot >> STRIKE_SHIFT;
+            uint256 head = slot.upToStrike();
             OptionPricing.open(slice, kernel, slot.strike());
-            while (slot >> STRIKE_SHIFT == head) {
+            while (slot.upToStrike() == head) {
                 pass.result.derivativeValue += OptionPricing.add(slice, kernel, slot);
                 book.shortSize += slot.shortSize();
                 slot = pass.positions.word(++i);

@@ -14,6 +14,10 @@ library Position {
 
     int256 internal constant SIZE_LIMIT = 2 ** 95;
     int256 internal constant QUOTE_LIMIT = 2 ** 111;
+    /// @dev Expiry and underlying are above this bit.
+    uint256 private constant EXPIRY_SHIFT = 216;
+    /// @dev And the strike of an option, above this one.
+    uint256 private constant STRIKE_SHIFT = 144;
     uint256 private constant LINEAR_MASK = uint256(type(uint48).max) << 208;
     uint256 private constant OPTION_MASK = uint256(type(uint128).max) << 128;
 
@@ -28,7 +32,17 @@ library Position {
     }
 
     function expiry(uint256 slot) internal pure returns (uint32) {
-        return uint32(slot >> 216);
+        return uint32(slot >> EXPIRY_SHIFT);
+    }
+
+    /// @notice Underlying and expiry in one: what the slots of one expiry have in common.
+    function upToExpiry(uint256 slot) internal pure returns (uint256) {
+        return slot >> EXPIRY_SHIFT;
+    }
+
+    /// @notice All but whether it is a put: what the call and the put of one strike have in common.
+    function upToStrike(uint256 slot) internal pure returns (uint256) {
+        return slot >> STRIKE_SHIFT;
     }
 
     function isOption(uint256 slot) internal pure returns (bool) {

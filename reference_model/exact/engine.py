@@ -299,13 +299,11 @@ class Engine(Liquidation):
             raise InvalidSize(size, lot_size)
 
     def _fee(self, fill: Fill, index: int, fee_rate: int) -> int:
-        size = abs(fill.taker_size)
-        if not instruments.is_option(fill.instrument):
-            return fees.fee(size, index, fee_rate)
         underlying = instruments.underlying(fill.instrument)
         cap = self._data.underlying_parameters(underlying).option_fee_cap
-        premium = abs(slots.signed_amount(size, fill.price))
-        return fees.option_fee(size, index, fee_rate, premium, cap)
+        size = abs(fill.taker_size)
+        premium = slots.signed_amount(size, fill.price)
+        return fees.on_fill(fill.instrument, size, index, fee_rate, premium, cap)
 
     def _trade(self, account: int, fill: Fill, size: int, fee: int, reduce_only: bool) -> None:
         """Change one party's position and cash."""

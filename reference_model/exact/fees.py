@@ -3,10 +3,20 @@
 Source: specification, section 6.
 """
 
+from reference_model.exact import instrument as instruments
 from reference_model.exact.fixed_point import mul_up
 from reference_model.types import WAD
 
 LEAST_PREMIUM = WAD // 2_000
+
+
+def on_fill(
+    instrument: int, size: int, index: int, fee_rate: int, premium: int, option_fee_cap: int
+) -> int:
+    """Fee on a fill, USD, WAD, Up: of an option, with the signed `premium`, or linear."""
+    if not instruments.is_option(instrument):
+        return fee(size, index, fee_rate)
+    return option_fee(size, index, fee_rate, abs(premium), option_fee_cap)
 
 
 def fee(size: int, index: int, fee_rate: int) -> int:
