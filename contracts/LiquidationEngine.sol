@@ -65,6 +65,8 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
     }
 
     uint256 private constant WAD = 1e18;
+    /// @dev More than a fund needs, and as much as one that burns it can cost a bid.
+    uint256 private constant FUND_GAS = 500_000;
 
     /// @notice Sets what the ledger trusts, for ever; the rest of its code takes it from here.
     /// @param parameters_ Parameters set by governance, with the clock that stops in outages.
@@ -489,7 +491,8 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         if (fund == address(0)) return 0;
         uint256 before = settlementToken.balanceOf(address(this));
         uint256 wantedRaw = FixedPoint.toRawUp(amount, settlementDecimals);
-        (bool success,) = fund.call(abi.encodeCall(IInsuranceFund.cover, (wantedRaw)));
+        (bool success,) =
+            fund.call{gas: FUND_GAS}(abi.encodeCall(IInsuranceFund.cover, (wantedRaw)));
         if (!success) return 0;
         uint256 balanceRaw = settlementToken.balanceOf(address(this));
         return balanceRaw > before ? _cashDown(balanceRaw - before) : 0;

@@ -116,7 +116,8 @@ contract SettlementEngine is ISettlement, Extension {
         if (_isLossPending()) revert PendingLoss(_losses.pendingLoss);
         if (amountRaw == 0) revert ZeroAmount();
         uint256 amount = _cashUp(amountRaw);
-        CashState memory state = _cashState;
+        // Interest for the time before counts what was lent then.
+        CashState memory state = _accruedCash();
         if (amount > state.fees) revert InsufficientFees(amount, state.fees);
         if (amount > state.cashHeld) revert InsufficientCash(amount, state.cashHeld);
         // Below 2^128 by either.

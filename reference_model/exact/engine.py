@@ -189,6 +189,7 @@ class Engine(Liquidation):
             if amount_raw == 0:
                 raise ZeroAmount
             amount = cash_up(amount_raw, self.settlement_token)
+            self._accrue_interest()
             if amount > self.state.fees:
                 raise InsufficientFees(amount, self.state.fees)
             self.state.fees -= amount

@@ -74,6 +74,20 @@ def test_interest_accrues_by_utilisation(world, engine, trader, lender, outsider
     assert receipt.events[0] == accrued
 
 
+def test_fees_leave_after_the_interest_of_the_time_before(world, engine, loan, lender, outsider):
+    """Else the cash that leaves would count as lent ever since the last accrual."""
+    world.fund(lender, CASH, 50_000 * 10**6)
+    engine.contribute(50_000 * 10**6, sender=lender)
+    before, seconds = engine.cashState(), YEAR // 12
+    world.next_block_at(before.accruedAt + seconds)
+    engine.collectFees(outsider, 50_000 * 10**6, sender=world.admin)
+    after = engine.cashState()
+    growth = ceil_div(expected_rate(utilisation_of(before)) * seconds, YEAR)
+    assert after.borrowIndex == before.borrowIndex + ceil_div(before.borrowIndex * growth, WAD)
+    assert after.accruedAt == before.accruedAt + seconds
+    assert utilisation_of(before) < utilisation_of(after)
+
+
 def test_debtors_pay_and_owners_of_cash_earn(world, engine, loan, trader, lender, outsider):
     world.next_block_at(world.now + YEAR)
     receipt = engine.settle(account_of(trader), sender=outsider)

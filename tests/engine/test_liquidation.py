@@ -818,6 +818,20 @@ def test_a_fund_that_fails_or_lies_counts_with_what_arrives(project, insolvent):
     venue.require_balance()
 
 
+def test_a_fund_that_burns_its_gas_leaves_enough_to_bid(insolvent, chain):
+    insolvent.contribute(20)
+    burner = "0x" + "fe" * 20
+    chain.provider.set_code(burner, "0xfe")
+    insolvent.rules.setInsuranceFund(burner, sender=insolvent.admin)
+    bidder, seller = map(account_of, (insolvent.bidder, insolvent.trader))
+    receipt = insolvent.engine.bid(
+        *(seller, bidder, WAD // 10, ANY_PRICE), sender=insolvent.bidder, gas_limit=8_000_000
+    )
+    assert only(receipt, "SliceSold").fromFund == 0
+    assert receipt.gas_used < 1_500_000
+    insolvent.require_balance()
+
+
 def test_a_hook_of_the_funds_transfer_finds_the_engine_shut(project, actors):
     venue = Venue(project, actors, cash_token=project.HookToken)
     venue.deposit(venue.maker, CASH, 10_000)
