@@ -212,7 +212,8 @@ def pack_svi(svi: Svi) -> int:
     word = 0
     for name, shift, bits, fraction_bits, signed in SVI_FIELDS:
         value = getattr(svi, name)
-        scaled = round(value * 2**fraction_bits) if isfinite(value) else 2**bits
+        shifted = value * 2.0**fraction_bits
+        scaled = round(shifted) if isfinite(shifted) else 2**bits
         low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
         if not low <= scaled < high:
             raise InvalidSnapshotError(f"SVI parameter {name} {value} cannot be encoded")

@@ -142,7 +142,8 @@ def is_butterfly_free(svi: Svi, least_density: float = 0.0) -> bool:
         return False
     if max(svi.left_slope, svi.right_slope) > MAX_WING_SLOPE:
         return False
-    return bool(durrleman(svi, grid(svi)).min() >= least_density)
+    with np.errstate(all="ignore"):  # What is no number is no density either.
+        return bool(durrleman(svi, grid(svi)).min() >= least_density)
 
 
 def is_calendar_free(near: Svi, far: Svi, least_rise: float = 0.0) -> bool:

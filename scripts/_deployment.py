@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 from ape import accounts, chain, networks, project
@@ -16,7 +16,8 @@ from ape.api import AccountAPI
 from ape.contracts import ContractInstance
 from ape.exceptions import AccountsError, ApeException
 from ape.logging import LogLevel, logger
-from eth_utils import keccak
+from eth_utils import is_address, keccak
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from scripts._configuration import (
@@ -67,6 +68,15 @@ class DeploymentError(click.ClickException):
     """A deployment that cannot go on; the message says what to do."""
 
 
+def _address(text: str) -> str:
+    if not is_address(text):
+        raise ValueError(f"'{text}' is no address")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 @dataclass
 class Manifest:
     """Where everything is, as written to JSON.
@@ -94,8 +104,8 @@ class Manifest:
     network: str
     chain_id: int
     genesis: str
-    contracts: dict[str, str] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
+    contracts: dict[str, Address] = field(default_factory=dict)
+    tokens: dict[str, Address] = field(default_factory=dict)
     underlyings: dict[str, int] = field(default_factory=dict)
     assets: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
@@ -115,7 +125,12 @@ class Manifest:
     def read(cls, path: Path) -> "Manifest":
         """Read a manifest of the connected chain, or say what is wrong with it."""
         try:
-            manifest = cls(**json.loads(path.read_text(encoding="utf-8")))
+            content = vars(cls(**json.loads(path.read_text(encoding="utf-8"))))
+            manifest = TypeAdapter(cls).validate_python(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DeploymentError(f"{path} is not a manifest: {where}: {first['msg']}") from error
         except OSError as error:
             raise DeploymentError(
                 f"no manifest at {path} ({error.strerror}): deploy with `ape run deploy`, or name "
@@ -139,10 +154,16 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write the manifest, replacing the file only when the new one is whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".tmp")
+            draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            raise DeploymentError(
+                f"{path} cannot be written ({error.strerror}): make room, or name another file "
+                "with --manifest"
+            ) from error
 
 
 def manifest_path() -> Path:
@@ -165,9 +186,12 @@ def choose_account(alias: str | None) -> AccountAPI:
     """Return the account to send from: by alias, or the first test account of a local network."""
     try:
         if alias is not None:
-            return accounts.load(alias)
+            tests = accounts.test_accounts if networks.provider.network.is_dev else ()
+            return next((a for a in tests if a.alias == alias), None) or accounts.load(alias)
     except (KeyError, AccountsError) as error:
         known = ", ".join(accounts.aliases) or "none"
+        if networks.provider.network.is_dev:
+            known += " (here also TEST::0, TEST::1, and so on)"
         raise DeploymentError(
             f"no account '{alias}'; known: {known}. `ape accounts import {alias}` adds one"
         ) from error
@@ -268,6 +292,7 @@ class _Run:
 
     def go(self, show_progress: bool) -> Deployment:
         self._check_chain()
+        self._save()  # Addresses that could not be kept would be lost.
         hidden = None if show_progress else True  # None: unless on a terminal.
         steps = tqdm(list(self._steps()), unit="step", leave=False, disable=hidden)
         with logger.at_level(LogLevel.WARNING):

@@ -1,25 +1,23 @@
 """Test margins on the real histories: ``ape run backtest``."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from scripts._running import INTERRUPTED, listen_to_interrupts
 from scripts.backtesting import data, figures, report, study
 from scripts.backtesting.report import PUBLISHED
 from scripts.backtesting.study import QUICK_DAYS, Settings
 
 OUTPUT = Path("out/backtest")
-INTERRUPTED = 130
 
 
 def measure(folder: Path, settings: Settings) -> tuple[study.Results, data.Sources]:
     """Read the histories and run everything, with a bar."""
-    # `ape run` would end the command without a word.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    listen_to_interrupts()
     try:
         click.echo(f"reading {folder}")
         sources = data.read(folder)

@@ -1,6 +1,5 @@
 """Simulate liquidation cascades under every policy: ``ape run cascade``."""
 
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,18 +7,18 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from scripts._running import INTERRUPTED, listen_to_interrupts, with_folder, writing
 from scripts.cascading import figure, study
 from scripts.cascading.study import BAD, WORST, Case, Progress, Settings, Summary
 
 OUTPUT = Path("out/cascade")
-INTERRUPTED = 130
 RUNS_BETWEEN_SAVES = 50
 
 
 def simulate(progress: Progress, state: Path) -> None:
     """Make all runs, with a bar; keep them if interrupted."""
-    # `ape run` would end the command without a word.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    listen_to_interrupts()
+    _save(progress, state)  # Whether that can be is better known at once.
     total = len(study.runs(Settings(**progress.settings)))
     bar = tqdm(total=total, initial=len(progress.rows), unit="run", disable=None)
     try:
@@ -28,15 +27,32 @@ def simulate(progress: Progress, state: Path) -> None:
                 bar.set_description(f"{case.part} {case.setting} {case.at}")
                 bar.update()
                 if len(progress.rows) % RUNS_BETWEEN_SAVES == 0:
-                    progress.save(state)
+                    _save(progress, state)
     except KeyboardInterrupt:
-        progress.save(state)
+        _save(progress, state)
         click.echo(
             f"\nInterrupted after {len(progress.rows)} of {total} runs. "
-            "Go on with: ape run cascade --resume",
+            f"Go on with: {with_folder('ape run cascade --resume', state.parent, OUTPUT)}",
             err=True,
         )
         sys.exit(INTERRUPTED)
+
+
+def _save(progress: Progress, state: Path) -> None:
+    with writing(state):
+        progress.save(state)
+
+
+def _interrupted(state: Path) -> Progress:
+    """Return the study to go on with."""
+    try:
+        return Progress.load(state)
+    except OSError as error:
+        raise click.ClickException(f"there is no interrupted study in {state.parent}") from error
+    except (ValueError, TypeError) as error:
+        raise click.ClickException(
+            f"{state} cannot be resumed ({error}): start anew, without --resume"
+        ) from error
 
 
 def table(summaries: dict[Case, Summary]) -> str:
@@ -85,7 +101,9 @@ def changes(differences: dict[Case, Summary]) -> str:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Repeats.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Study to repeat."
+)
 @click.option(
     "--accounts",
     type=click.IntRange(min=50),
@@ -112,22 +130,22 @@ def changes(differences: dict[Case, Summary]) -> str:
 def cli(seed: int, accounts: int, seeds: int, folder: Path, resume: bool) -> None:
     """Simulate liquidation cascades, write tables and a picture."""
     state = folder / "progress.json"
-    if resume and not state.is_file():
-        raise click.ClickException(f"there is no interrupted study in {folder}")
     settings = Settings(seed, accounts, seeds)
-    progress = Progress.load(state) if resume else Progress(asdict(settings))
+    progress = _interrupted(state) if resume else Progress(asdict(settings))
     settings = Settings(**progress.settings)
     click.echo(
         f"seed {settings.seed}, {settings.accounts:,} accounts, {settings.seeds} runs of each"
     )
     simulate(progress, state)
     summaries = study.summarise(progress.rows)
-    study.write_tables(progress, folder)
+    with writing(folder):
+        study.write_tables(progress, folder)
     note = (
         f"{settings.accounts:,} accounts, {len(progress.rows):,} runs; bands are 95 % confidence "
         "over seeds. What it assumes, and what follows: docs/cascade.md"
     )
-    figure.write(summaries, study.traces(settings), note, folder / "cascade.png")
+    with writing(folder):
+        figure.write(summaries, study.traces(settings), note, folder / "cascade.png")
     state.unlink(missing_ok=True)
     click.echo(f"\n{table(summaries)}\n\n{changes(study.differences(progress.rows))}")
     click.echo(f"\n{folder}: cascade.png, summary.csv, differences.csv, runs.csv")

@@ -19,6 +19,7 @@ from reference_model.types import Health
 from scripts._accounts import remember_test_accounts
 from scripts._configuration import DEFAULT_PATH, Configuration, Expiries, load_configuration
 from scripts._deployment import Deployment, deploy
+from scripts._running import INTERRUPTED, listen_to_interrupts
 from scripts.demonstration import console, report
 from scripts.demonstration.crash_day import console as crash_day
 from scripts.demonstration.crash_day.market import thin
@@ -30,7 +31,6 @@ from scripts.demonstration.story import Play, Story
 from scripts.fuzzing import campaign, subjects
 
 OUTPUT = Path("out") / "demo"
-INTERRUPTED = 130
 # Of the accounts of the crash day; steps of its market in an hour.
 DAY_SEED, HOURLY = 1, 30
 
@@ -234,6 +234,7 @@ def cli(hours: str, cases: int, seed: int | None, folder: Path, count: int, quic
             "`ape run demo` starts by itself"
         )
     remember_test_accounts()
+    listen_to_interrupts()
     seed = secrets.randbelow(2**32) if seed is None else seed
     settings = Settings(int(hours), cases, seed, folder, count)
     if quick:

@@ -1,7 +1,6 @@
 """Compare the contracts with the exact model on random cases: ``ape run fuzz``."""
 
 import secrets
-import signal
 import sys
 from pathlib import Path
 
@@ -11,18 +10,37 @@ from ape.cli import ConnectedProviderCommand
 from tqdm import tqdm
 
 from oracle_mock import catalogue
+from scripts._running import INTERRUPTED, listen_to_interrupts
 from scripts.fuzzing import campaign, faults, subjects
 
 FOLDER = Path("out/fuzz")
 
 
 @click.command(cls=ConnectedProviderCommand)
-@click.option("--cases", default=100_000, show_default=True, help="Outcomes to compare.")
-@click.option("--seed", type=int, help="Campaign to repeat; a new one by default.")
-@click.option("--first", default=0, help="Batch to start with, to go on after an interruption.")
-@click.option("--only", default="", help="Only subjects whose name begins with this.")
 @click.option(
-    "--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kept case."
+    "--cases",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Outcomes to compare.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Campaign to repeat; a new one by default."
+)
+@click.option(
+    "--first",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Batch, or trial of --faults, to start with: to go on after an interruption.",
+)
+@click.option(
+    "--only", default="", help="Only subjects, or paths of --faults, whose name begins with this."
+)
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Kept case to compare again.",
 )
 @click.option("--faults", "tries_faults", is_flag=True, help="Try faults on price paths instead.")
 def cli(
@@ -33,7 +51,10 @@ def cli(
         sys.exit(try_faults(secrets.randbelow(2**32) if seed is None else seed, first, only))
     everything = subjects.deploy(ape.accounts.test_accounts[0])
     if replay:
-        agree, text = campaign.replay(everything, replay)
+        try:
+            agree, text = campaign.replay(everything, replay)
+        except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+            raise click.ClickException(f"{replay} is no kept case: {error!r}") from error
         click.echo(f"{text}\n  {'they agree' if agree else 'THEY DISAGREE'}")
         sys.exit(not agree)
     chosen = [subject for subject in everything if subject.name.startswith(only)]
@@ -41,12 +62,17 @@ def cli(
         names = ", ".join(subject.name for subject in everything)
         raise click.ClickException(f"no subject begins with {only!r}; there are {names}")
     seed = secrets.randbelow(2**32) if seed is None else seed
-    click.echo(f"seed {seed}: comparing {cases} cases of {len(chosen)} kinds")
-    tallies = campaign.run(chosen, cases, seed, FOLDER, first=first)
+    planned = campaign.planned(chosen, cases, first)
+    if not planned:
+        raise click.ClickException(f"{cases} cases have fewer than {first} batches: lower --first")
+    click.echo(f"seed {seed}: comparing {planned} cases of {len(chosen)} kinds")
+    listen_to_interrupts()
+    tallies = campaign.run(chosen, cases, seed, FOLDER, first=first, only=only)
     click.echo(table(tallies))
     disagreements = sum(len(tally.disagreements) for tally in tallies.values())
     click.echo(f"seed {seed}: {disagreements} disagreements")
-    sys.exit(disagreements > 0)
+    is_whole = sum(tally.cases for tally in tallies.values()) == planned
+    sys.exit(1 if disagreements else 0 if is_whole else INTERRUPTED)
 
 
 def table(tallies: dict[str, campaign.Tally]) -> str:
@@ -62,14 +88,13 @@ def table(tallies: dict[str, campaign.Tally]) -> str:
 
 
 def try_faults(seed: int, first: int, only: str) -> int:
-    """Try every fault of a minority of sources on every path; return whether anything was lost."""
+    """Try every fault of a minority of sources on every path; return the exit code."""
     chosen = [t for t in faults.trials(seed) if t.path.startswith(only)][first:]
     if not chosen:
         names = ", ".join(catalogue.PATHS)
         raise click.ClickException(f"no trial is left: paths are {names}, and --first is {first}")
-    # `ape run` would end the command without a word.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    bar = tqdm(chosen, unit="trial")
+    listen_to_interrupts()
+    bar = tqdm(chosen, unit="trial", disable=None)  # None: unless on a terminal
     tally = faults.Tally()
     try:
         for trial in bar:
@@ -77,6 +102,7 @@ def try_faults(seed: int, first: int, only: str) -> int:
             tally.add(trial, faults.run(trial))
     except KeyboardInterrupt:
         again = f"--faults --seed {seed} --first {first + tally.trials}"
+        again += f" --only {only}" if only else ""
         click.echo(f"\nInterrupted. Go on with: ape run fuzz {again}", err=True)
     click.echo(
         f"seed {seed}: {tally.trials} faults on paths, {len(tally.losses)} losses; attackers took "
@@ -85,4 +111,4 @@ def try_faults(seed: int, first: int, only: str) -> int:
     )
     for loss in tally.losses:
         click.echo(f"  {loss}")
-    return bool(tally.losses)
+    return 1 if tally.losses else 0 if tally.trials == len(chosen) else INTERRUPTED

@@ -1,6 +1,8 @@
 """Keep an engine: `ape run keeper` liquidates; its companions settle, accrue, post and publish."""
 
+import math
 import signal
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ class Default(click.Group):
 def cli() -> None:
     """Keep an engine: watch and liquidate (the default), settle, accrue, post and publish.
 
-    Nothing is sent without --execute.
+    Nothing is sent without --execute. Options of the default: watch --help.
     """
 
 
@@ -102,11 +104,14 @@ SPENDING = (
         show_default="out/keeper/<network>-<engine>.sqlite",
         help="File that remembers accounts, blocks read and spending.",
     ),
+)
+EVENTS = (
     click.option(
         "--from-block",
         type=click.IntRange(min=0),
         show_default="the engine's first",
-        help="Where to begin to read events, the first time.",
+        help="Where to begin to read events, the first time; worth giving where the node keeps no "
+        "old states.",
     ),
     click.option(
         "--confirmations",
@@ -189,6 +194,14 @@ class Desk:
             ) from error
         return spot[0] / WAD
 
+    def first_block(self, number: int | None) -> int | None:
+        """Require that the block from which events are to be read is there."""
+        if number is not None and number > (last := self.chain.head().number):
+            raise click.BadParameter(
+                f"the chain has got to block {last:,} only", param_hint="--from-block"
+            )
+        return number
+
     def account(self, text: str | None) -> int:
         """Return the account that bids: named, or the first of the sender."""
         if text is not None:
@@ -207,6 +220,11 @@ def explained(function: Callable, *arguments: Any) -> Any:
         raise DeploymentError(f"the chain did not answer as it should: {error}") from error
     except CheckpointError as error:
         raise DeploymentError(str(error)) from error
+    except sqlite3.Error as error:
+        raise DeploymentError(
+            f"the checkpoint cannot be read or written ({error}): is the disk full, or does "
+            "another program hold the file?"
+        ) from error
 
 
 def say_dry(executes: bool) -> None:
@@ -223,7 +241,13 @@ def say_dry(executes: bool) -> None:
         show_default="sub-account 0 of the account that pays",
         help="Account that takes slices over: id, 0xowner:subaccount, or a name of the manifest.",
     ),
-    click.option("--poll", type=Number(min=0.1), default=3, show_default=True, help="Seconds."),
+    click.option(
+        "--poll",
+        type=Number(min=0.1, max=86_400),
+        default=3,
+        show_default=True,
+        help="Seconds between two passes.",
+    ),
     click.option(
         "--refresh",
         type=Number(min=1),
@@ -236,7 +260,8 @@ def say_dry(executes: bool) -> None:
         type=Number(min=0),
         default=0.05,
         show_default=True,
-        help="The chain is asked about accounts with equity below maintenance margin plus this.",
+        help="The chain is asked about accounts with less equity than maintenance margin and this "
+        "share of it.",
     ),
     click.option(
         "--risk-rate",
@@ -255,13 +280,18 @@ def say_dry(executes: bool) -> None:
     dollars("--min-profit", 1, "Least profit of a bid after gas, USD."),
     dollars("--max-size", 100_000, "Greatest initial margin of a slice, USD."),
     dollars("--max-payment", 100_000, "Greatest payment for a slice, USD."),
-    dollars("--max-start-cost", 5, "USD that a start may cost beyond its reward."),
+    dollars(
+        "--max-start-cost",
+        5,
+        "USD that a start, an end or deleveraging may cost beyond its reward.",
+    ),
     click.option(
         "--metrics-port",
         type=click.IntRange(1, 65_535),
         help="Serve Prometheus metrics on this port of the local host.",
     ),
     *SPENDING,
+    *EVENTS,
 )
 def watch(
     manifest_file: Path | None,
@@ -301,7 +331,7 @@ def watch(
             follower(
                 *(desk.chain, desk.deployment, checkpoint, (account,)),
                 confirmations=confirmations,
-                first_block=from_block,
+                first_block=desk.first_block(from_block),
                 refresh_seconds=refresh,
             ),
             MarketReader(desk.chain, desk.deployment),
@@ -367,6 +397,7 @@ def chore(
         help="Accounts settled in one transaction.",
     ),
     *SPENDING,
+    *EVENTS,
 )
 def settle(
     manifest_file: Path | None,
@@ -382,7 +413,7 @@ def settle(
         following = follower(
             *(desk.chain, desk.deployment, checkpoint),
             confirmations=spending["confirmations"],
-            first_block=spending["from_block"],
+            first_block=desk.first_block(spending["from_block"]),
         )
         head = following.follow().head
         price = methods(desk.deployment.market_data)["settlementPrice"]
@@ -448,7 +479,14 @@ def push_prices(
         if execute:
             who.post_prices(rows, now)
         for row in rows:
-            click.echo(f"{'pushed' if execute else 'would push'} {row.name} {row.price:,.10g}")
+            if not execute:
+                click.echo(f"would push {row.name} {row.price:,.10g}")
+                continue
+            price = who.price_in_force(row.name)
+            says = (
+                "" if math.isclose(price, row.price, rel_tol=1e-6) else f", in force {price:,.10g}"
+            )
+            click.echo(f"pushed {row.name} {row.price:,.10g}{says}")
 
     explained(whole)
     say_dry(execute)

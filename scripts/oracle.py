@@ -3,7 +3,6 @@
 import math
 import re
 import secrets
-import signal
 import sys
 from pathlib import Path
 
@@ -25,11 +24,13 @@ from scripts._deployment import (
     manifest_path,
 )
 from scripts._options import Number
+from scripts._running import INTERRUPTED, listen_to_interrupts, with_folder
 from scripts.playback import figure, record
 from scripts.playback.player import FaultPlan, Player, Progress, Settings, begin, catch_up
 
 OUTPUT = Path("out") / "oracle"
-INTERRUPTED = 130
+# Slower than this, a step of half an hour would take three weeks.
+SLOWEST = 0.001
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -88,8 +89,7 @@ def listing() -> str:
 
 def play(player: Player, folder: Path) -> None:
     """Play to the end with a bar; keep the run if it is interrupted."""
-    # `ape run` would end the command without a word.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    listen_to_interrupts()
     progress = player.progress
     state = folder / "run.json"
     record.save(progress, state)
@@ -105,7 +105,7 @@ def play(player: Player, folder: Path) -> None:
         record.save(progress, state)
         click.echo(
             f"\nInterrupted after {progress.position} of {player.steps} steps. "
-            "Go on with: ape run oracle --resume",
+            f"Go on with: {with_folder('ape run oracle --resume', folder, OUTPUT)}",
             err=True,
         )
         sys.exit(INTERRUPTED)
@@ -138,12 +138,23 @@ def _new(
 
 @click.command(cls=ConnectedProviderCommand)
 @network_option()
-@click.option("--path", "path_name", default="flash-crash", show_default=True, help="What happens.")
-@click.option("--fault", "texts", multiple=True, help="KIND or KIND:ASSET:SOURCES:FROM:FOR:SIZE.")
+@click.option(
+    "--path", "path_name", default="flash-crash", show_default=True, help="What happens: --list."
+)
+@click.option(
+    "--fault",
+    "texts",
+    multiple=True,
+    help="KIND or KIND:ASSET:SOURCES:FROM:FOR:SIZE, several; kinds: --list.",
+)
 @click.option("--asset", default="ETH", show_default=True, help="Price whose sources fail.")
 @click.option("--sources", "numbers", default="1", show_default=True, help="Which, like 1 or 1,3.")
-@click.option("--from", "start", default="30m", show_default=True, help="When it begins.")
-@click.option("--for", "duration", default="30m", show_default=True, help="How long it lasts.")
+@click.option(
+    "--from", "start", default="30m", show_default=True, help="When it begins: 90s, 1h30m."
+)
+@click.option(
+    "--for", "duration", default="30m", show_default=True, help="How long it lasts: 30m, 1d."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Run to repeat; a new one by default.")
 @click.option(
     "--speed",
@@ -188,6 +199,8 @@ def cli(
             f"no path '{path_name}'; there are {', '.join(catalogue.PATHS)}", param_hint="--path"
         )
     plans = tuple(parse_fault(text, (asset, numbers, start, duration)) for text in texts)
+    if 0 < speed < SLOWEST:
+        raise click.BadParameter(f"{speed} is too slow: at least {SLOWEST}", param_hint="--speed")
     if not networks.provider.network.is_dev and speed != 1:
         raise click.ClickException(
             f"the clock of {networks.provider.network.name} cannot be moved: play in real time, "
@@ -211,7 +224,8 @@ def cli(
             play(Player(deployment, account, progress), folder)
     except ApeException as error:
         raise DeploymentError(
-            f"the chain refused: {error}\nGo on with `ape run oracle --resume`, or start anew"
+            f"the chain refused: {error}\nGo on with "
+            f"`{with_folder('ape run oracle --resume', folder, OUTPUT)}`, or start anew"
         ) from error
     name = "-".join([settings["path"], *dict.fromkeys(f["kind"] for f in settings["faults"])])
     record.write_table(progress, folder / f"{name}.csv")

@@ -225,8 +225,15 @@ class Progress:
 
     @classmethod
     def load(cls, file: File) -> "Progress":
-        """Read what `save` wrote."""
-        return cls(**json.loads(file.read_text()))
+        """Read what `save` wrote; raise `ValueError` or `TypeError` if this is not it."""
+        found = cls(**json.loads(file.read_text()))
+        settings = Settings(**found.settings)
+        if not all(isinstance(number, int) for number in asdict(settings).values()):
+            raise ValueError(f"{settings} are no settings")
+        done = [tuple(row[:4]) for row in found.rows]
+        if done != [(*case, seed) for case, seed, _ in runs(settings)[: len(done)]]:
+            raise ValueError("its runs are not those of its settings")
+        return found
 
 
 def runs(settings: Settings) -> list[tuple[Case, int, Plan]]:

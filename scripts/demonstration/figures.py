@@ -29,7 +29,8 @@ CALL, LIQUIDATABLE, GREEN, SKY = "#F0E442", "#CC79A7", "#009E73", "#56B4E9"
 UNHEDGED = "#D55E00"
 HEALTH_COLOURS = {Health.MARGIN_CALL: CALL, Health.LIQUIDATABLE: LIQUIDATABLE}
 THOUSAND = 1e21
-DPI, COLOURS = 115, 128
+# With fewer colours the tints of bands take the place of lines'.
+DPI, COLOURS = 115, 256
 BOOKS_HEIGHT, DAY_HEIGHT = 16, 7.5
 SUBTITLE = (
     "Real strategies on chain through the crash of February 2026, every number confirmed by two "

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ def run(
     folder: Path,
     *,
     first: int = 0,
+    only: str = "",
     quiet: bool = False,
 ) -> dict[str, Tally]:
     """Compare `cases` outcomes; the n-th batch of a seed is always the same.
@@ -78,12 +80,15 @@ def run(
         Where disagreements are kept, one JSON file each.
     first
         Batch to start with, to go on after an interruption.
+    only
+        How the subjects were chosen, to say how to go on.
     quiet
         Whether to do without the progress bar.
     """
     tallies = {subject.name: Tally() for subject in subjects}
     plan = list(_plan(subjects, cases))
-    bar = tqdm(total=sum(n for _, _, n in plan), unit=" cases", disable=quiet, smoothing=0.1)
+    hidden = quiet or None  # None: unless on a terminal.
+    bar = tqdm(total=sum(n for _, _, n in plan), unit=" cases", disable=hidden, smoothing=0.1)
     bar.update(sum(n for _, _, n in plan[:first]))
     done = first
     try:
@@ -94,8 +99,11 @@ def run(
                 bar.update(count)
                 done += 1
     except KeyboardInterrupt:
-        again = f"make fuzz CASES={cases} SEED={seed} ARGS='--first {done}'"
-        tqdm.write(f"interrupted; to go on: {again}")
+        again = f"--first {done}" + (f" --only {only}" if only else "")
+        tqdm.write(
+            f"\nInterrupted. Go on with: make fuzz CASES={cases} SEED={seed} ARGS='{again}'",
+            file=sys.stderr,
+        )
     bar.close()
     return tallies
 
@@ -108,6 +116,11 @@ def replay(subjects: list[Subject], file: Path) -> tuple[bool, str]:
     asked, expected = subject.ask([case])[0], subject.expect([case])[0]
     text = f"{subject.name} {case}\n  contract: {subject.describe(asked)}"
     return asked == expected, f"{text}\n  model:    {subject.describe(expected)}"
+
+
+def planned(subjects: list[Subject], cases: int, first: int = 0) -> int:
+    """Count the cases from a batch on: every kind has a whole number of them, at least one."""
+    return sum(count for _, _, count in list(_plan(subjects, cases))[first:])
 
 
 def generator(seed: int, name: str, batch: int) -> random.Random:

@@ -169,7 +169,14 @@ class Checkpoint:
             "WHERE revision > ? AND holdings IS NOT NULL ORDER BY revision",
             (since,),
         )
-        return ((revision, int(account, 16), json.loads(held)) for revision, account, held in rows)
+        for revision, account, text in rows:
+            try:
+                held = json.loads(text)
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{self.path} is damaged ({error}): delete it to read the chain anew"
+                ) from error
+            yield revision, int(account, 16), held
 
     def accounts(self) -> set[int]:
         """All accounts."""

@@ -8,6 +8,7 @@ followed as soon as the contract has it.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import structlog
 from ape.contracts import ContractInstance
 from eth_utils import keccak
 
@@ -16,6 +17,9 @@ from scripts.keeping.checkpoint import Checkpoint
 
 ACCOUNT_FIELDS = {"account", "bidder", "counterparty", "rewardAccount"}
 BLOCKS_AT_ONCE = 2_000
+MANY_BLOCKS = 100_000
+
+log = structlog.get_logger()
 
 
 class Sync(NamedTuple):
@@ -55,12 +59,9 @@ class Discovery:
     def sync(self) -> Sync:
         """Read what is new; step back first where the chain is not what it was."""
         stepped_back = self._return_to_the_chain()
-        if self.checkpoint.first_block is None:
-            first = self.first_block
-            self.checkpoint.begin(
-                self.chain.first_block_of(self.engine) if first is None else first
-            )
         head = self.chain.head()
+        if self.checkpoint.first_block is None:
+            self.checkpoint.begin(self._begin(head))
         known = self.checkpoint.blocks()
         start = known[0][0] + 1 if known else self.checkpoint.first_block
         last = max(head.number - self.confirmations, 0)
@@ -81,6 +82,15 @@ class Discovery:
             touched, position = touched + len(found), until.number + 1
             step = min(2 * step, BLOCKS_AT_ONCE)
         return Sync(head, max(0, position - start), touched, stepped_back)
+
+    def _begin(self, head: Head) -> int:
+        """Return the block from which to read."""
+        if self.first_block is not None:
+            return self.first_block
+        first = self.chain.first_block_of(self.engine)
+        if not first and head.number > MANY_BLOCKS:
+            log.warning("the node keeps no old states: --from-block spares reading from block 0")
+        return first
 
     def _return_to_the_chain(self) -> int:
         """Step back to the last block read that is still on the chain; return how far."""

@@ -20,6 +20,8 @@ from oracle_mock.surface import ArbitrageError, Svi, require_arbitrage_free
 Positive = Annotated[float, Field(gt=0, lt=PRICE_LIMIT, allow_inf_nan=False)]
 AtLeastZero = Annotated[float, Field(ge=0, lt=PRICE_LIMIT, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+# As wide as an instrument holds it.
+Expiry = Annotated[int, Field(ge=0, lt=2**32)]
 HOUR = 3_600
 TOLERATED_CLOCK_SECONDS = 60
 
@@ -87,7 +89,7 @@ class SliceRow(Row):
     """
 
     underlying: str
-    expiry: int
+    expiry: Expiry
     forward: Positive
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     a: Number
@@ -128,7 +130,10 @@ def read_rows(path: Path, kind: type[Kind]) -> list[Kind]:
     if path.suffix.lower() == ".json":
         raw = _json_rows(path, text)
     elif path.suffix.lower() == ".csv":
-        raw = _csv_rows(path, text, kind)
+        try:
+            raw = _csv_rows(path, text, kind)
+        except csv.Error as error:
+            raise FileError(f"{path} is not CSV: {error}") from error
     else:
         raise FileError(f"{path}: name a .csv or .json file")
     if not raw:
@@ -148,6 +153,7 @@ def read_rows(path: Path, kind: type[Kind]) -> list[Kind]:
 def _csv_rows(path: Path, text: str, kind: type[Row]) -> list[tuple[str, dict]]:
     reader = csv.DictReader(text.splitlines())
     names = [name.strip() for name in reader.fieldnames or ()]
+    require_once(path, names)
     required = {name for name, field in kind.model_fields.items() if field.is_required()}
     if missing := sorted(required - set(names)):
         raise FileError(
@@ -169,6 +175,8 @@ def _json_rows(path: Path, text: str) -> list[tuple[str, dict]]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise FileError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise FileError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise FileError(f"{path}: write a list of objects, one for each row")
     return [(f"row {place}", row) for place, row in enumerate(content, 1)]

@@ -142,10 +142,21 @@ class Poster:
         if pusher.refused:
             raise FileError("the chain refused: " + ", ".join(pusher.refused))
 
+    def price_in_force(self, name: str) -> float:
+        """Price that the deployment goes by: a hub follows a jump step by step."""
+        manifest, views = self.deployment.manifest, methods(self.deployment.market_data)
+        if self.is_hub:
+            (observation,) = self.chain.read(views["observation"](manifest.feeds[name]))
+            return observation[0] / WAD
+        if name in manifest.underlyings:
+            return self.chain.read(views["spot"](manifest.underlyings[name]))[0] / WAD
+        return self.chain.read(views["collateralRate"](self._rate_names()[name]))[0] / WAD
+
     # ------------------------------------------------------------------------------- surfaces
 
     def check_surface(self, path: Path, name: str, slices: Sequence[SliceRow]) -> None:
-        """Require that every expiry of a surface is listed."""
+        """Require that every expiry of a surface is listed, and that its numbers fit."""
+        self._columns(name, slices)
         underlying = self.deployment.manifest.underlyings[name]
         is_listed = methods(self.deployment.parameters)["isExpiryListed"]
         calls = [is_listed(underlying, row.expiry) for row in slices]
@@ -156,13 +167,7 @@ class Poster:
     def post_surface(self, name: str, slices: Sequence[SliceRow], now: int) -> None:
         """Post the slices of one underlying; the sender is its poster."""
         underlying, seen = self.deployment.manifest.underlyings[name], slices[0].time or now
-        try:
-            words = [pack_svi(row.svi) for row in slices]
-            forwards = [to_price(row.forward, name) for row in slices]
-        except InvalidSnapshotError as error:
-            raise FileError(f"{name}: {error}") from error
-        discounts = [to_wad(row.discount) for row in slices]
-        expiries = [row.expiry for row in slices]
+        expiries, forwards, discounts, words = self._columns(name, slices)
         if self.is_hub:
             index = slices[0].index or self._index(underlying)
             ratios = [to_wad(row.forward / index) for row in slices]
@@ -170,6 +175,17 @@ class Poster:
         else:
             columns = zip(expiries, forwards, discounts, words, strict=True)
             self._send("post", [], [(underlying, *column, seen) for column in columns], [], [])
+
+    @staticmethod
+    def _columns(name: str, slices: Sequence[SliceRow]) -> tuple[list[int], ...]:
+        """Expiries, forwards, discounts and SVI words, as the contracts take them."""
+        try:
+            words = [pack_svi(row.svi) for row in slices]
+            forwards = [to_price(row.forward, name) for row in slices]
+        except InvalidSnapshotError as error:
+            raise FileError(f"{name}: {error}") from error
+        discounts = [to_wad(row.discount) for row in slices]
+        return [row.expiry for row in slices], forwards, discounts, words
 
     def _index(self, underlying: int) -> float:
         row = self.chain.read(methods(self.deployment.market_data)["spot"](underlying))

@@ -5,6 +5,7 @@ latest block, and asks the chain about those near the limit alone. The chain dec
 sent that was not tried on the latest state before.
 """
 
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass, field
@@ -125,16 +126,14 @@ class Keeper:
         self._stopped.set()
 
     def run(self) -> None:
-        """Pass after pass until stopped; failures of the node are waited out."""
-        failures = 0
+        """Pass after pass until stopped; failures of node and checkpoint are waited out."""
+        pause = self.settings.poll_seconds
         while not self._stopped.is_set():
-            pause = self.settings.poll_seconds
             try:
                 self.once()
-                failures = 0
-            except (NodeError, ApeException) as error:
-                failures += 1
-                pause = min(pause * 2**failures, LONGEST_PAUSE_SECONDS)
+                pause = self.settings.poll_seconds
+            except (NodeError, ApeException, sqlite3.Error) as error:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 self.metrics.errors.labels(type(error).__name__).inc()
                 log.error("pass failed", error=str(error), again_in_seconds=pause)
             self._stopped.wait(pause)

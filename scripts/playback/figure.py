@@ -10,9 +10,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+from oracle_mock import catalogue
 from oracle_mock.faults import HALT
 from oracle_mock.sources import MARK
+from scripts._running import writing
 from scripts.demonstration.figures import STYLE
 from scripts.playback.player import Progress, Settings
 from scripts.playback.record import names
@@ -39,13 +42,22 @@ def write(progress: Progress, path: Path) -> None:
         for place, name in enumerate(watched):
             rows = [row for row in progress.rows if row["name"] == name]
             prices, widths = axes[2 * place, 0], axes[2 * place + 1, 0]
-            _prices(prices, rows, name, progress)
-            _widths(widths, rows)
             for ax in (prices, widths):
                 _windows(ax, rows, name, progress)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
+            _prices(prices, rows, name, progress)
+            _widths(widths, rows)
+        _clock(axes[-1, 0])
+        with writing(path):
+            figure.savefig(path, dpi=120)
         plt.close(figure)
+
+
+def _clock(ax: Axes) -> None:
+    """Write times once, with the date where it changes."""
+    locator = AutoDateLocator(tz=UTC)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+    ax.set_xlabel("time on the chain, UTC")
 
 
 def _times(rows: list[dict]) -> list[datetime]:
@@ -71,6 +83,7 @@ def _prices(ax: Axes, rows: list[dict], name: str, progress: Progress) -> None:
     low, high = truth.min(), truth.max()
     margin = max(high - low, 0.02 * high)
     ax.set_ylim(max(0, low - REACH * margin / 2), high + REACH * margin / 2)
+    ax.set_ylabel("USD" if name in catalogue.start().markets else "rate")
     settings = Settings.of(progress.settings)
     hit = [f for f in settings.faults if f.asset in (name, name + MARK) or f.kind == HALT]
     faults = ", ".join(f.kind for f in hit) or "no fault"
@@ -83,18 +96,20 @@ def _widths(ax: Axes, rows: list[dict]) -> None:
     price = np.maximum(_column(rows, "price"), 1e-18)
     ax.plot(times, _column(rows, "confidence") / price * 100, color=PRICE, lw=1.6)
     disputed = [time for time, row in zip(times, rows, strict=True) if row["disputed"]]
-    ax.plot(disputed, [0] * len(disputed), "|", color=DISPUTED, ms=14, mew=2, label="disputed")
-    ax.set_ylabel("interval, %")
+    ax.set_ylabel("interval, ± %")
     if disputed:
-        ax.legend(loc="upper right")
+        marks = {"color": DISPUTED, "ms": 14, "mew": 2, "label": "disputed"}
+        (line,) = ax.plot(disputed, [0] * len(disputed), "|", **marks)
+        ax.legend(handles=[line], loc="upper right")
 
 
 def _windows(ax: Axes, rows: list[dict], name: str, progress: Progress) -> None:
     """Shade the windows of the faults that hit a price; a halt hits them all."""
-    begun = rows[0]["time"]
+    begun, shaded = rows[0]["time"], False
     for plan in Settings.of(progress.settings).faults:
         if plan.asset not in (name, name + MARK) and plan.kind != HALT:
             continue
         start = begun + plan.start
         first, last = (datetime.fromtimestamp(t, UTC) for t in (start, start + plan.duration))
-        ax.axvspan(first, last, color=FAULT, alpha=0.25, lw=0)
+        ax.axvspan(first, last, color=FAULT, alpha=0.25, lw=0, label="_" if shaded else "fault")
+        shaded = True

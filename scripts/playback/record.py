@@ -5,37 +5,43 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from oracle_mock import catalogue
 from scripts._deployment import DeploymentError
-from scripts.playback.player import Progress
+from scripts._running import writing
+from scripts.playback.player import Progress, Settings
 
 COLUMNS = ("truth", "price", "confidence", "stable", "mark", "disputed", "age")
 
 
 def save(progress: Progress, path: Path) -> None:
     """Keep a run, so that it can go on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
+        draft.replace(path)
 
 
 def load(path: Path) -> Progress:
     """Read a run that was kept."""
     try:
-        return Progress(**json.loads(path.read_text(encoding="utf-8")))
+        progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
+        settings = Settings.of(progress.settings)
+        catalogue.build(settings.path, settings.seed)
+        Path(progress.manifest)
+        return progress
     except OSError as error:
         raise DeploymentError(
             f"nothing to resume at {path} ({error.strerror}): start a run without --resume"
         ) from error
-    except (ValueError, TypeError) as error:
-        raise DeploymentError(f"{path} cannot be resumed: {error}; start anew") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DeploymentError(f"{path} cannot be resumed ({error}): start anew") from error
 
 
 def write_table(progress: Progress, path: Path) -> None:
     """Write what was seen as CSV, one line for each step and watched price."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     count = max((len(row["sources"]) for row in progress.rows), default=0)
-    with path.open("w", encoding="utf-8", newline="") as target:
+    with writing(path), path.open("w", encoding="utf-8", newline="") as target:
         writer = csv.writer(target)
         numbered = [f"source_{number}" for number in range(1, count + 1)]
         writer.writerow(["time", "name", *numbered, *COLUMNS])

@@ -117,3 +117,20 @@ def test_the_picture_shows_four_panels(tmp_path):
 def test_there_is_nothing_to_resume_without_an_interrupted_study(tmp_path):
     result = CliRunner().invoke(cascade.cli, ["--resume", "--out", str(tmp_path)])
     assert result.exit_code != 0 and "no interrupted study" in result.output
+
+
+def test_a_study_that_is_none_of_its_own_is_not_resumed(tmp_path):
+    state = tmp_path / "progress.json"
+    played(Progress(asdict(TINY)), 2).save(state)
+    whole = state.read_text()
+    broken = ("{", "[]", '{"settings": {"seed": "x"}}', whole.replace('"seed": 3', '"seed": 4'))
+    for text in broken:
+        state.write_text(text)
+        result = CliRunner().invoke(cascade.cli, ["--resume", "--out", str(tmp_path)])
+        assert result.exit_code == 1 and "cannot be resumed" in result.output, text
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_first_run(tmp_path):
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(cascade.cli, ["--out", str(tmp_path / "file" / "out")])
+    assert result.exit_code == 1 and "cannot be written (Not a directory)" in result.output

@@ -282,6 +282,15 @@ def test_interrupted_run_is_continued(deployment, configuration, deployer, path,
     assert continued.margin_engine.address == deployment.margin_engine.address
 
 
+def test_nothing_is_sent_where_addresses_cannot_be_kept(configuration, deployer, tmp_path):
+    """They were lost, and the contracts with them."""
+    (tmp_path / "file").touch()
+    nonce = deployer.nonce
+    with pytest.raises(DeploymentError, match=r"cannot be written .*: make room, or name another"):
+        deploy(configuration, deployer, tmp_path / "file" / "manifest.json")
+    assert deployer.nonce == nonce
+
+
 def test_failure_leaves_a_manifest_to_continue_from(
     configuration, deployer, tmp_path, monkeypatch, chain
 ):
@@ -458,7 +467,18 @@ def test_manifest_of_another_chain_is_refused(deployment, path, tmp_path):
         Manifest.read(other)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"network": 1}'])
+CHAIN = '{"network": "ethereum:local", "chain_id": 31337, "genesis": "0x00", '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", '{"network": 1}'),
+        CHAIN + '"contracts": 5}',
+        CHAIN + '"feeds": []}',
+        CHAIN + '"tokens": {"USDC": "0x12"}}',
+    ],
+)
 def test_file_that_is_no_manifest_is_refused(tmp_path, text):
     path = tmp_path / "manifest.json"
     path.write_text(text, encoding="utf-8")

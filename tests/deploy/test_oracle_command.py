@@ -27,6 +27,10 @@ from tests.reverts import reverts_with
 PROJECT = Path(__file__).parents[2]
 APE = Path(sys.executable).with_name("ape")
 DEFAULTS = ("ETH", "1", "30m", "10m")
+RUN = (
+    '{"settings": {"path": "%s", "seed": 1, "faults": []}, "manifest": %s, "shift_seconds": 0, '
+    '"factors": {}}'
+)
 NAMES = ("ETH", "USDT", "ETH" + MARK)
 
 
@@ -105,6 +109,8 @@ def test_bad_input_is_answered_with_what_to_do(run, path, tmp_path):
     for arguments, message in (
         (("--path", "moon", *known), "no path 'moon'; there are jump-diffusion"),
         (("--speed", "nan", *known), "'nan' is no number"),
+        (("--speed", "1e-300", *known), "is too slow: at least 0.001"),
+        (("--manifest", path, "--out", path / "out"), "cannot be written .*: make room, or name"),
         (("--fault", "flood", *known), "no fault 'flood'; there are stale"),
         (("--fault", "stale", "--asset", "DOGE", *known), "no price 'DOGE' in the deployment"),
         (("--fault", "stale", "--sources", "9", *known), "ETH has sources 1 to 3, not 9"),
@@ -113,6 +119,10 @@ def test_bad_input_is_answered_with_what_to_do(run, path, tmp_path):
     ):
         with pytest.raises(click.ClickException, match=message):
             run_here(cli, *arguments)
+    for text in ("{", "[]", RUN % ("moon", 5), RUN % ("depeg", 5), RUN % ("depeg", '"-"')):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(click.ClickException, match=r"cannot be resumed|no manifest at -"):
+            run_here(cli, "--resume", "--out", tmp_path)
     code, output = run("--manifest", tmp_path / "none.json")
     assert code, output
     assert "deploy with `ape run deploy`" in output
@@ -141,6 +151,7 @@ def test_run_is_interrupted_resumed_and_summed_up(
     begun = json.loads(state.read_text())["position"]
     assert 2 <= begun < 31
     assert f"Interrupted after {begun} of 31 steps" in output
+    assert f"ape run oracle --resume --out {tmp_path}" in output
     code, output = run("--resume", "--out", tmp_path)
     assert code == 0, output
     assert not state.exists()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from scripts import keeper
+from scripts._deployment import choose_account
 from scripts._orders import account_of
 
 PROJECT = Path(__file__).parents[2]
@@ -74,9 +76,11 @@ def test_surface_is_posted_and_priced_with(call, world):
         ({"expiry": friday + 3_600}, "is not listed for ETH"),
         ({"underlying": "DOGE"}, "no underlying 'DOGE' in the deployment"),
         ({"b": 3, "rho": 0.9, "sigma": 0.01}, "butterfly arbitrage"),
+        ({"a": 1e300}, r"SVI parameter a 1e\+300 cannot be encoded"),
     ):
-        with pytest.raises(click.ClickException, match=message):
-            call("post-surfaces", file=world.file([row | change]), execute=True)
+        for execute in (False, True):
+            with pytest.raises(click.ClickException, match=message):
+                call("post-surfaces", file=world.file([row | change]), execute=execute)
 
 
 def test_refusal_of_the_chain_is_named(call, world):
@@ -142,6 +146,26 @@ def test_expired_accounts_are_settled_once_their_price_is_known(call, world, cha
 # What a person is told
 
 
+def test_checkpoint_that_another_program_holds_is_named(call, world, tmp_path, monkeypatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k | {"timeout": 0.1}))
+    file = tmp_path / "held.sqlite"
+    call("watch", once=True, checkpoint_file=file)
+    holder = connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    world.post(ETH=2_000)
+    with pytest.raises(click.ClickException, match=r"cannot be read or written \(database is lock"):
+        call("watch", once=True, checkpoint_file=file)
+    holder.close()
+    call("watch", once=True, checkpoint_file=file)
+
+
+def test_test_account_is_named_by_its_alias(call, accounts):
+    output = call("watch", once=True, alias="TEST::3")
+    assert lines(output.out)[-1]["event"] == "pass"
+    assert choose_account("TEST::3").address == accounts[3].address
+
+
 def test_bad_input_is_answered_with_what_to_do(spoken, call, world, tmp_path):
     bad = world.file([{"name": "DOGE", "price": 1}])
     with pytest.raises(click.ClickException, match="no name 'DOGE' in the deployment"):
@@ -193,6 +217,7 @@ def test_keeper_watches_until_it_is_told_to_stop(world, manifest_file, tmp_path)
         ({"bidder": "nobody"}, "'nobody' is neither an id"),
         ({"alias": "nobody"}, "no account 'nobody'; known:"),
         ({"checkpoint_file": Path("pyproject.toml")}, "cannot be used as a checkpoint"),
+        ({"from_block": 10**9}, "the chain has got to block"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_said(call, given, message):

@@ -62,11 +62,14 @@ def test_csv_and_json_say_the_same(write):
         ("p.csv", "name,price\nETH,inf\n", "line 2: price: "),
         ("p.csv", "name,price\nETH,1e30\n", "line 2: price: Input should be less than"),
         ("p.csv", "name,price\nETH,\n", "line 2: price: Field required"),
+        ("p.csv", "name,name,price\nETH,BTC,1\n", "name is there more than once"),
+        ("p.csv", f"name,price\n{'E' * 200_000},1\n", "is not CSV: field larger than"),
         ("p.csv", "name,price\nETH,1,2\n", "line 2: it has not as many fields"),
         ("p.csv", "name,price,mark\nETH,1\n", "line 2: it has not as many fields"),
         ("p.csv", "name,price,prize\nETH,1,2\n", "line 2: prize: Extra inputs"),
         ("p.csv", "name,price,confidence\nETH,1,2\n", "line 2: confidence 2.0 is more than the"),
         ("p.json", "[{]", "line 1: not JSON"),
+        ("p.json", f'[{{"name": "ETH", "price": {"1" * 5_000}}}]', "cannot be read: Exceeds"),
         ("p.json", '{"ETH": 1}', "write a list of objects"),
         ("p.json", "[]", "has no rows"),
         ("p.json", '[{"name": "ETH", "price": 1}, {"name": "BTC"}]', "row 2: price: Field req"),
@@ -90,8 +93,9 @@ def slices(*changes):
 def test_expiry_is_a_number_or_a_date():
     for text in (EXPIRY, str(EXPIRY), "2026-02-13T08:00:00Z", "2026-02-13 08:00"):
         assert slices({"expiry": text})[0].expiry == EXPIRY
-    with pytest.raises(ValueError, match="neither Unix seconds nor a date"):
-        slices({"expiry": "next friday"})
+    for text, message in (("next friday", "neither Unix seconds"), (2**32, "less than 4294967296")):
+        with pytest.raises(ValueError, match=message):
+            slices({"expiry": text})
 
 
 def test_surfaces_are_grouped_and_ascend(tmp_path):
@@ -110,6 +114,7 @@ def test_surfaces_are_grouped_and_ascend(tmp_path):
         ([{}, {}], f"ETH {EXPIRY} is there more than once"),
         ([{"expiry": NOW - 3_600}], "has passed"),
         ([{"expiry": EXPIRY + 1}], "is not on the hour"),
+        ([{"sigma": 1e-300}], "ETH: butterfly arbitrage in slice 0"),
         ([{"b": 3.0, "rho": 0.9, "sigma": 0.01}], "ETH: butterfly arbitrage in slice 0"),
         ([{}, {"expiry": EXPIRY + 3_600, "a": 0.001}], "ETH: calendar arbitrage before slice 1"),
         ([{}, {"expiry": EXPIRY + 3_600, "time": 5}], "are one report, of one time and index"),

@@ -1,5 +1,6 @@
 """A keeper on a chain: it finds, starts, waits and bids; it loses races, restarts and reorgs."""
 
+import sqlite3
 import urllib.request
 from types import SimpleNamespace
 
@@ -399,6 +400,27 @@ def test_node_that_fails_is_waited_for(world, hire, monkeypatch):
     keeper.run()
     assert len(passes) == 3
     assert metric(keeper, "keeper_errors_total", reason="NodeError") == 2
+
+
+def test_neither_a_long_outage_nor_a_full_disk_ends_it(world, hire, monkeypatch):
+    """Pauses that doubled without end were too long a number after a day."""
+    keeper = hire(poll_seconds=3.0)
+    passes, pauses = [], []
+
+    def once():
+        passes.append(None)
+        if len(passes) > 1_500:
+            keeper.stop()
+        elif len(passes) % 2:
+            raise sqlite3.OperationalError("database or disk is full")
+        else:
+            raise NodeError("gone")
+
+    monkeypatch.setattr(keeper, "once", once)
+    monkeypatch.setattr(keeper._stopped, "wait", pauses.append)
+    keeper.run()
+    assert pauses[:6] == [6, 12, 24, 48, 60, 60] and max(pauses) == 60 and pauses[-1] == 3
+    assert metric(keeper, "keeper_errors_total", reason="OperationalError") == 750
 
 
 def test_node_that_refuses_batches_is_asked_one_by_one(world, hire, monkeypatch):

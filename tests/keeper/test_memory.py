@@ -277,6 +277,15 @@ def test_checkpoint_of_another_engine_or_no_checkpoint_is_refused(memory, path, 
         Checkpoint(broken, "1 0x00 engine")
 
 
+def test_damaged_checkpoint_says_what_to_do(memory, path):
+    memory.advance([(ALICE, 1)], Head(1, "a1", 12))
+    memory.remember([(ALICE, [1.0])], 1)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE accounts SET holdings = '[1'")
+    with pytest.raises(CheckpointError, match=r"is damaged .*: delete it to read the chain anew"):
+        list(memory.changes())
+
+
 def test_spending_of_a_day_outlives_a_restart(memory, path):
     memory.spend(1_000, "bid", ALICE, 40.0, "0x01")
     memory.spend(90_000, "bid", BOB, 2.5, "0x02")
