@@ -280,3 +280,34 @@ def test_an_interrupted_campaign_goes_on_where_it_stopped(everything, tmp_path):
     whole = campaign.run([subject], 6_000, SEED, tmp_path, quiet=True)
     rest = campaign.run([subject], 6_000, SEED, tmp_path, first=1, quiet=True)
     assert whole[subject.name].cases - rest[subject.name].cases == subject.batch
+
+
+class Interrupted:
+    """Agrees with itself until somebody presses Ctrl-C in the third batch."""
+
+    name, weight, batch = "portfolio.assess", 1.0, 10
+
+    def __init__(self):
+        self.batches = 0
+
+    def draw(self, rng, count):
+        return [rng.random() for _ in range(count)]
+
+    def ask(self, cases):
+        return [(True, b"")] * len(cases)
+
+    def expect(self, cases):
+        self.batches += 1
+        if self.batches == 3:
+            raise KeyboardInterrupt
+        return self.ask(cases)
+
+
+def test_interrupted_campaign_says_how_to_go_on(tmp_path, capsys):
+    """What was left out of the command made another campaign of it."""
+    subject = Interrupted()
+    tallies = campaign.run([subject], 100, SEED, tmp_path, only="port", quiet=True)
+    assert tallies[subject.name].cases == 20
+    assert campaign.planned([subject], 100) == 100 and campaign.planned([subject], 100, 2) == 80
+    again = f"make fuzz CASES=100 SEED={SEED} ARGS='--first 2 --only port'"
+    assert again in capsys.readouterr().err

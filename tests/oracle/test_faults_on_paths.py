@@ -8,6 +8,8 @@ import pytest
 
 from oracle_mock import catalogue, faults
 from oracle_mock.faults import Fault
+from scripts._running import INTERRUPTED
+from scripts.fuzz import try_faults
 from scripts.fuzzing import faults as trials
 from scripts.fuzzing.faults import MINORITIES, Trial
 
@@ -59,3 +61,18 @@ def test_one_source_at_its_word_would_cost(kind):
     outcome = trials.run(Trial("flash-crash", SEED, fault, 3))
     assert not outcome.losses
     assert outcome.naive > 100_000
+
+
+def test_interrupted_trials_say_how_to_go_on(monkeypatch, capsys):
+    outcomes = iter([trials.Outcome()])
+
+    def run(trial):
+        try:
+            return next(outcomes)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(trials, "run", run)
+    assert try_faults(SEED, 4, "depeg") == INTERRUPTED
+    again = f"ape run fuzz --faults --seed {SEED} --first 5 --only depeg"
+    assert again in capsys.readouterr().err
