@@ -4,6 +4,7 @@ After every action the two must agree to the last unit on the value or the error
 arguments, on everything stored, and on portfolio and breakdown of every account.
 """
 
+from contextlib import ExitStack
 from copy import deepcopy
 from itertools import zip_longest
 from pathlib import Path
@@ -30,6 +31,7 @@ from reference_model.exact.tokens import Token
 from reference_model.types import Window
 from scripts._configuration import load_configuration
 from scripts._deployment import deploy
+from scripts._isolation import isolated
 from scripts.fuzzing.portfolios import prediction_of
 
 CONFIGURATION = Path(__file__).with_name("ledger.yaml")
@@ -286,7 +288,8 @@ class Ledgers(RuleBasedStateMachine):
 
     @initialize()
     def isolate(self):
-        self.snapshot = _snapshot()
+        self.stack = ExitStack()
+        self.stack.enter_context(isolated(ape.chain))
         self.pair = self.start.copy()
 
     @rule(data=st.data(), kind=st.sampled_from(list(actions.KINDS)))
@@ -299,16 +302,8 @@ class Ledgers(RuleBasedStateMachine):
         assert self.pair.post(actions.Drawn(data)) == []
 
     def teardown(self):
-        if hasattr(self, "snapshot"):
-            _revert(self.snapshot)
-
-
-def _snapshot() -> str:
-    return ape.networks.provider.make_request("evm_snapshot", [])
-
-
-def _revert(snapshot: str) -> None:
-    ape.networks.provider.make_request("evm_revert", [snapshot])
+        if hasattr(self, "stack"):
+            self.stack.close()
 
 
 def test_chain_and_model_agree_on_what_hypothesis_does(start):
@@ -379,7 +374,5 @@ def test_a_wrong_twin_of_the_model_is_caught(start, name):
 
 
 def _differs(start, seed) -> bool:
-    snapshot = _snapshot()
-    found = start.copy().walk(seed, 300)
-    _revert(snapshot)
-    return bool(found)
+    with isolated(ape.chain):
+        return bool(start.copy().walk(seed, 300))

@@ -8,14 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
+import ape
 import pytest
-from differential.test_engine_state import (  # noqa: F401
-    Pair,
-    _revert,
-    _snapshot,
-    deployed,
-    start,
-)
+from differential.test_engine_state import Pair, deployed, start  # noqa: F401
 from model import ledger_actions as actions
 from model import ledger_world as world
 from model import liquidation_actions as falls
@@ -33,6 +28,7 @@ from reference_model.exact import (
 from reference_model.exact.insurance_fund import InsuranceFund
 from reference_model.exact.ledger import Ledger
 from reference_model.types import WAD, Market
+from scripts._isolation import isolated
 
 SEEDS = (3, 1, 4, 2)
 STEPS = 300
@@ -245,7 +241,5 @@ def test_a_wrong_twin_of_the_model_is_caught(insured, name):
 
 
 def _differs(pair: FallingPair, follow: Callable[..., list[str]], *where: Any) -> bool:
-    snapshot = _snapshot()
-    found = follow(pair.copy(), *where)
-    _revert(snapshot)
-    return bool(found)
+    with isolated(ape.chain):
+        return bool(follow(pair.copy(), *where))

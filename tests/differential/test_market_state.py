@@ -6,8 +6,10 @@ time or later.
 """
 
 from collections import Counter
+from contextlib import ExitStack
 from unittest.mock import patch
 
+import ape
 import pytest
 from differential.chain_ledger import result_of
 from differential.chain_market import BESIDE, ChainMarket, Contracts, event_values
@@ -31,6 +33,7 @@ from reference_model.exact import (
     surface_checks,
 )
 from reference_model.types import PredictiveParameters
+from scripts._isolation import isolated
 
 # Together they meet everything that `MET` names.
 SEEDS = (52, 51, 40, 8, 84, 18, 1, 58)
@@ -122,11 +125,10 @@ def contracts(project, accounts):
 
 
 @pytest.fixture
-def isolated(chain, contracts):
+def lent(contracts):
     """Give the deployment back as it was."""
-    snapshot = result_of("evm_snapshot", [])
-    yield contracts
-    result_of("evm_revert", [snapshot])
+    with isolated(ape.chain):
+        yield contracts
 
 
 def begin(contracts: Contracts) -> Pair:
@@ -150,8 +152,8 @@ def seen() -> Counter:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_chain_and_model_agree_along_a_walk(isolated, seen, seed):
-    pair = begin(isolated)
+def test_chain_and_model_agree_along_a_walk(lent, seen, seed):
+    pair = begin(lent)
     found = pair.walk(seed, STEPS)
     assert not found, "\n".join(found)
     seen.update(pair.seen)
@@ -168,7 +170,8 @@ class Markets(RuleBasedStateMachine):
 
     @initialize()
     def isolate(self):
-        self.snapshot = result_of("evm_snapshot", [])
+        self.stack = ExitStack()
+        self.stack.enter_context(isolated(ape.chain))
         self.pair = begin(self.contracts)
 
     @rule(data=st.data(), kind=st.sampled_from(list(actions.KINDS)))
@@ -182,8 +185,8 @@ class Markets(RuleBasedStateMachine):
         assert self.pair.chain.differences(self.pair.world, later) == []
 
     def teardown(self):
-        if hasattr(self, "snapshot"):
-            result_of("evm_revert", [self.snapshot])
+        if hasattr(self, "stack"):
+            self.stack.close()
 
 
 def test_chain_and_model_agree_on_what_hypothesis_does(contracts):
@@ -253,10 +256,8 @@ def test_a_wrong_twin_of_the_model_is_caught(contracts, name):
 
 
 def _differs(contracts: Contracts, seed: int) -> bool:
-    snapshot = result_of("evm_snapshot", [])
-    try:
-        return bool(begin(contracts).walk(seed, STEPS))
-    except AssertionError:
-        return True
-    finally:
-        result_of("evm_revert", [snapshot])
+    with isolated(ape.chain):
+        try:
+            return bool(begin(contracts).walk(seed, STEPS))
+        except AssertionError:
+            return True

@@ -78,11 +78,10 @@ def hypothesis(trades=(), transfers=(), mode=None):
 
 def foreseen_and_real(lens, account, supposed, act):
     """Return the breakdown foreseen at the time of an action, and the one after it."""
-    snapshot = ape.chain.snapshot()
-    act()
-    time = ape.chain.blocks.head.timestamp
-    (real,) = decoded(lens.breakdown, account)
-    ape.chain.restore(snapshot)
+    with ape.chain.isolate():
+        act()
+        time = ape.chain.blocks.head.timestamp
+        (real,) = decoded(lens.breakdown, account)
     ape.chain.mine(timestamp=time)
     _, foreseen = decoded(lens.whatIf, account, supposed, count=2)
     return foreseen, real
