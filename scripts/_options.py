@@ -1,6 +1,8 @@
 """Kinds of options that commands share."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,3 +19,15 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"'{value}' is no number.", param, ctx)
         return number
+
+
+def out_option(default: Path, text: str) -> Callable:
+    """Let the caller name the folder that a command writes to."""
+    return click.option(
+        "--out",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=default,
+        show_default=True,
+        help=text,
+    )

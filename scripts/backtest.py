@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from scripts._options import out_option
 from scripts._running import INTERRUPTED, listen_to_interrupts
 from scripts.backtesting import data, figures, report, study
 from scripts.backtesting.report import PUBLISHED
@@ -46,14 +47,7 @@ def measure(folder: Path, settings: Settings) -> tuple[study.Results, data.Sourc
 )
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of books.")
 @click.option("--quick", is_flag=True, help="The last days at the defaults, no sweep.")
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=OUTPUT,
-    show_default=True,
-    help="Folder of report, tables and pictures.",
-)
+@out_option(OUTPUT, "Folder of report, tables and pictures.")
 @click.option("--publish", is_flag=True, help=f"Write {PUBLISHED} and its pictures anew.")
 def cli(source: Path, seed: int, quick: bool, folder: Path, publish: bool) -> None:
     """Backtest the three generations of margin, write a report with plots."""

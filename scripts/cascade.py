@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from scripts._options import out_option
 from scripts._running import INTERRUPTED, listen_to_interrupts, with_folder, writing
 from scripts.cascading import figure, study
 from scripts.cascading.study import BAD, WORST, Case, Progress, Settings, Summary
@@ -118,14 +119,7 @@ def changes(differences: dict[Case, Summary]) -> str:
     show_default=True,
     help="Runs of each policy and fall; fewer elsewhere.",
 )
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=OUTPUT,
-    show_default=True,
-    help="Folder of tables, picture and of a study that was interrupted.",
-)
+@out_option(OUTPUT, "Folder of tables, picture and of a study that was interrupted.")
 @click.option("--resume", is_flag=True, help="Go on with the study that was interrupted.")
 def cli(seed: int, accounts: int, seeds: int, folder: Path, resume: bool) -> None:
     """Simulate liquidation cascades, write tables and a picture."""

@@ -19,6 +19,7 @@ from reference_model.types import Health
 from scripts._accounts import remember_test_accounts
 from scripts._configuration import DEFAULT_PATH, Configuration, Expiries, load_configuration
 from scripts._deployment import Deployment, deploy
+from scripts._options import out_option
 from scripts._running import INTERRUPTED, listen_to_interrupts
 from scripts.demonstration import console, report
 from scripts.demonstration.crash_day import console as crash_day
@@ -209,14 +210,7 @@ def _plain_messages() -> Iterator[None]:
     help="Cases of the fuzz campaign.",
 )
 @click.option("--seed", type=int, help="Seed of the fuzz campaign; a new one by default.")
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=OUTPUT,
-    show_default=True,
-    help="Folder of the report.",
-)
+@out_option(OUTPUT, "Folder of the report.")
 @click.option(
     "--accounts",
     "count",

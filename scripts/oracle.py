@@ -23,7 +23,7 @@ from scripts._deployment import (
     manifest_option,
     manifest_path,
 )
-from scripts._options import Number
+from scripts._options import Number, out_option
 from scripts._running import INTERRUPTED, listen_to_interrupts, with_folder
 from scripts.playback import figure, record
 from scripts.playback.player import FaultPlan, Player, Progress, Settings, begin, catch_up
@@ -165,14 +165,7 @@ def _new(
 )
 @manifest_option()
 @click.option("--account", "alias", help="Account that sends, by its alias in ape.")
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=OUTPUT,
-    show_default=True,
-    help="Folder of table, picture and of a run that was interrupted.",
-)
+@out_option(OUTPUT, "Folder of table, picture and of a run that was interrupted.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was interrupted.")
 @click.option("--list", "lists", is_flag=True, help="List paths and faults.")
 def cli(
