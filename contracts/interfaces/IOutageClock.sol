@@ -47,6 +47,7 @@ interface IOutageClock {
     error OutageTooSoon(uint256 timestamp, uint256 earliest);
 
     /// @notice Takes in what the sequencer-uptime feed says; nothing without a feed. Never reverts.
+    /// With 250,000 gas or more the feed need not be asked again in this transaction.
     function syncSequencer() external;
 
     /// @notice Seconds since the epoch less all outages, as a sync would find them now.

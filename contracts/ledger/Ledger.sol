@@ -85,8 +85,6 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     bool internal transient _entered;
     bool internal transient _batching;
-    /// @dev Active time in this entry point or batch, once it was asked for; else zero.
-    uint256 internal transient _knownActiveTime;
 
     /// @dev Sets what the ledger trusts, for ever.
     /// @param accessManager Decides who may collect fees, and nothing else.
@@ -122,6 +120,8 @@ abstract contract Ledger is ILedger, AccessManaged {
     function _enter() private {
         if (_entered) revert Reentrancy();
         _entered = true;
+        // So that the uptime feed is asked once, not for every price and clock.
+        IOutageClock(address(parameters)).syncSequencer();
     }
 
     function _leave() private {
@@ -318,7 +318,6 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     /// @dev The same for one who will store it.
     function _accruedCash() internal returns (CashState memory state) {
-        _knownActiveTime = _activeTime();
         state = _currentCash();
         if (state.accruedAt != _cashState.accruedAt) {
             emit InterestAccrued(state.borrowIndex, state.supplyIndex, state.totalDebt);
@@ -407,7 +406,6 @@ abstract contract Ledger is ILedger, AccessManaged {
             _requireAdmissible(accounts[i], flags);
         }
         if (accounts.length != 0) TransientSnapshot.clear(accounts);
-        _knownActiveTime = 0;
     }
 
     /// @dev A bidder has to be healthy, at prices of any age; so has, at prices that are young,
@@ -501,11 +499,9 @@ abstract contract Ledger is ILedger, AccessManaged {
         }
     }
 
-    /// @dev Active time, seconds. Whoever accrues interest, which is first in what reads it often,
-    /// asks for it once.
+    /// @dev Active time, seconds.
     function _activeTime() internal view returns (uint256) {
-        uint256 known = _knownActiveTime;
-        return known == 0 ? IOutageClock(address(parameters)).activeTime() : known;
+        return IOutageClock(address(parameters)).activeTime();
     }
 
     /// @dev What stands before the owners of cash: protocol capital and the insurance fund, USD.

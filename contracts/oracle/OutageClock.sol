@@ -24,8 +24,14 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     uint256 private constant MAX_LATE_SECONDS = 1 days;
     /// @dev Of a call to the uptime feed; several times what one takes.
     uint256 private constant FEED_GAS = 100_000;
+    /// @dev With which no call of a sync falls short of that.
+    uint256 private constant GAS_AT_HAND = 250_000;
 
     Outage private _outage;
+
+    /// @dev Whether the feed was asked in this transaction. It has nothing new to say then, and one
+    /// that burns its gas does so once, not for every price.
+    bool private transient _isSynced;
 
     /// @notice The sequencer-uptime feed; the zero address if there is none.
     address public sequencerFeed;
@@ -69,10 +75,13 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
         emit SequencerFeedSet(sequencerFeed, feed, graceSeconds, graceSeconds_);
         sequencerFeed = feed;
         graceSeconds = uint32(graceSeconds_);
+        syncSequencer();
     }
 
     /// @inheritdoc IOutageClock
     function syncSequencer() public {
+        // Who brought too little gas may have made the feed fail: it is asked again.
+        _isSynced = gasleft() >= GAS_AT_HAND;
         Outage memory o = _outage;
         uint256 until = o.sequencerUntil;
         if (!_takeIn(o)) return;
@@ -100,7 +109,7 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     /// @dev The state that a sync would leave now: nobody gains by being the first after an outage.
     function _current() private view returns (Outage memory o) {
         o = _outage;
-        _takeIn(o);
+        if (!_isSynced) _takeIn(o);
     }
 
     /// @dev Brings a copy of the state up to what the uptime feed says.
@@ -118,6 +127,8 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
             bytes memory call = abi.encodeCall(AggregatorV3Interface.getRoundData, (latest.id - 1));
             (, before) = _readRound(feed, call);
         }
+        // The first look at a feed counts from now on: no setter moves a clock.
+        if (o.sequencerRound == 0 && latest.isDown) latest.startedAt = uint40(block.timestamp);
         o.sync(latest, before);
         return true;
     }

@@ -342,13 +342,17 @@ class Ledger:
         fund = self.rules.insurance_fund
         saved, events_before = self.state.copy(), len(self.events)
         staked = fund.state.copy() if fund else None
+        outage, told = self.clock.outage, len(self.clock.events)
         self._checks = {}
         try:
+            self.clock.sync_sequencer(self.market.now)
             yield
             self._admit()
         except BaseException:
             self.state = saved
             del self.events[events_before:]
+            self.clock.outage = outage
+            del self.clock.events[told:]
             if fund:
                 fund.state = staked
             raise

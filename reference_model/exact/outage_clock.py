@@ -139,6 +139,7 @@ class OutageClock:
         self.outage = self.outage._replace(sequencer_round=0)
         if self.outage.sequencer_until == FOREVER:
             self.outage = self.outage._replace(sequencer_until=now)
+        self.sync_sequencer(now)
 
     def sync_sequencer(self, now: int) -> None:
         """Take in what the feed says; never fails."""
@@ -156,7 +157,10 @@ class OutageClock:
             return self.outage
         after = self.outage
         if latest.answer == SEQUENCER_DOWN:
-            after = _taken_down(after, max(latest.started_at, now - MAX_LATE_SECONDS))
+            # At the first look at a feed from then on: no setter moves a clock.
+            is_first = after.sequencer_round == 0
+            since = now if is_first else max(latest.started_at, now - MAX_LATE_SECONDS)
+            after = _taken_down(after, since)
         elif after.sequencer_until == FOREVER:
             after = after._replace(sequencer_until=max(latest.started_at, after.outage_from))
         elif 0 != after.sequencer_round < latest.round_id:

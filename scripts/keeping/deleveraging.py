@@ -6,7 +6,7 @@ MOST = 40
 
 
 def counterparties(fleet: Fleet, account: int, instrument: int, size: float) -> list[int]:
-    """Accounts with the largest opposite positions in an instrument, ascending by id.
+    """Accounts with the largest opposite positions in an instrument, the largest first.
 
     The engine passes over those whose hedge it would take away, and takes from the others no more
     than profit that was never paid.
@@ -17,4 +17,4 @@ def counterparties(fleet: Fleet, account: int, instrument: int, size: float) -> 
             held = sum(s for word, s, _ in fleet[other].positions if word == instrument)
             if held * size < 0:
                 found.append((abs(held), other))
-    return sorted(other for _, other in sorted(found, reverse=True)[:MOST])
+    return [other for _, other in sorted(found, reverse=True)[:MOST]]

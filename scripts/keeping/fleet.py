@@ -75,8 +75,16 @@ class Reader:
         for account, portfolio, status in zip(accounts, rows[::2], rows[1::2], strict=True):
             if isinstance(portfolio, Refusal) or isinstance(status, Refusal):
                 yield account, portfolio if isinstance(portfolio, Refusal) else status
+            elif unknown := underlyings_of(portfolio[0]) - funding.keys():
+                numbers = ", ".join(map(str, sorted(unknown)))
+                yield account, Refusal("", (), f"the manifest names no underlying {numbers}")
             else:
                 yield account, held(portfolio[0], status[0], funding)
+
+
+def underlyings_of(portfolio: tuple) -> set[int]:
+    """Underlyings of a portfolio's positions."""
+    return {slot >> 248 for slot in portfolio[3]}
 
 
 def held(portfolio: tuple, status: int, funding: dict[int, float]) -> Held:

@@ -16,6 +16,8 @@ from scripts.keeping.telemetry import Metrics
 
 DAY = 86_400
 GAS_MARGIN = 1.25
+# More than a transaction may have (EIP-7825).
+TRANSACTION_GAS = 2**24
 # Interest and funding that have not accrued when a call is tried may when it is sent.
 GAS_OF_ACCRUALS = 100_000
 # What one finds who comes too late: another keeper, or the owner, was first.
@@ -49,6 +51,16 @@ class Attempt(NamedTuple):
     @property
     def is_refused(self) -> bool:
         return isinstance(self.result, Refusal)
+
+    @property
+    def gas_limit(self) -> int:
+        """Gas to send it with: some more than it took."""
+        return int(self.gas * GAS_MARGIN) + GAS_OF_ACCRUALS
+
+    @property
+    def fits(self) -> bool:
+        """Whether one transaction may have as much gas."""
+        return self.gas_limit <= TRANSACTION_GAS
 
 
 @dataclass
@@ -169,7 +181,7 @@ class Hand:
             receipt = getattr(contract, name)(
                 *arguments,
                 sender=self.sender,
-                gas_limit=int(attempt.gas * GAS_MARGIN) + GAS_OF_ACCRUALS,
+                gas_limit=attempt.gas_limit,
                 raise_on_revert=False,
             )
         except TransactionNotFoundError as error:

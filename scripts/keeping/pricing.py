@@ -59,7 +59,8 @@ class Offer(NamedTuple):
     fraction, payment, profit
         Of the whole portfolio; USD at the price previewed, negative is received; USD after gas.
     max_price
-        For the whole portfolio: at this price it is just still worth making.
+        For the whole portfolio: at this price it is just still worth making, and its payment no
+        greater than allowed.
     added_margin
         Change of the bidder's initial margin, USD; negative if the slice hedges it.
     """
@@ -132,11 +133,12 @@ def best_offer(
     # Every dollar more that is paid is a dollar less of profit, of equity and of spare margin.
     room = min(profit[best] - terms.min_profit, spare[best])
     share = float(shares[best])
+    most = max(auction.price, terms.max_payment / share)
     offer = Offer(
         share,
         auction.price * share,
         float(profit[best]),
-        auction.price + float(room) / share,
+        min(auction.price + float(room) / share, most),
         float(added[best]),
     )
     return Verdict(offer, "")

@@ -50,7 +50,7 @@ class Settings(NamedTuple):
     max_start_cost
         USD that starting or ending an auction may cost beyond its reward.
     max_candidates
-        Accounts that the chain is asked about in one pass, the worst first.
+        Accounts that the chain is asked about in one pass, the worst of the solvent first.
     """
 
     bidder: int
@@ -77,6 +77,14 @@ class Preview(NamedTuple):
     def is_below(self) -> bool:
         """Whether equity is below maintenance margin."""
         return self.equity < self.maintenance_margin
+
+    def is_worth(self, gas_usd: float) -> bool:
+        """Whether somebody may gain by a bid that costs as much, or there is a deficit to tell of.
+
+        A solvent account is sold for its equity less at most its maintenance margin. One that
+        nobody can gain by would be put up for sale again whenever its auction has lapsed.
+        """
+        return self.equity < 0 or self.maintenance_margin > gas_usd
 
     @property
     def auction(self) -> Auction:
@@ -174,13 +182,17 @@ class Keeper:
         return sync.head, view
 
     def _candidates(self, result: Margin) -> list[int]:
-        """Accounts that the chain is to be asked about, the worst first."""
+        """Accounts that the chain is to be asked about, the worst first.
+
+        Solvent ones come before those whose deficit, maybe for ever, waits for a taker.
+        """
         accounts = self.fleet.accounts
         surplus = result.equity - result.maintenance_margin
         recorded = np.array([self.fleet[a].status >= INSOLVENT for a in accounts], bool)
         near = surplus < self.settings.near * result.maintenance_margin
         chosen = np.flatnonzero(near | (result.equity < 0) | recorded)
-        worst = chosen[np.argsort(surplus[chosen])][: self.settings.max_candidates]
+        order = np.lexsort((surplus[chosen], result.equity[chosen] < 0))
+        worst = chosen[order][: self.settings.max_candidates]
         return [accounts[row] for row in worst.tolist()]
 
     def _observe(self, head: Head, result: Margin, candidates: list[int]) -> None:
@@ -216,7 +228,8 @@ class Keeper:
                 previews[account] = found
         changed = {a for a, found in previews.items() if self._record(a, found, outcomes)}
         below = [a for a, found in previews.items() if found.is_below]
-        changed |= self._start(below, outcomes)
+        least = self.hand.gas_usd(self._bid_gas)
+        changed |= self._start([a for a in below if previews[a].is_worth(least)], outcomes)
         fresh = [account for account in below if account in changed]
         if fresh:  # Their rewards have passed from them to the bidder.
             self.follower.read([*fresh, self.settings.bidder], self.chain.head())
@@ -308,7 +321,7 @@ class Keeper:
         encode = self.engine.startAuction.encode_input
         calls = [encode(account, self.settings.bidder) for account in accounts]
         attempt = self.hand.attempt(self.engine, "batch", calls)
-        if attempt.is_refused:
+        if attempt.is_refused or not attempt.fits:
             return False
         started = [hex(account) for account in accounts]
         outcome = self.hand.send(self.engine, "batch", (calls,), attempt, started=started)
@@ -392,10 +405,19 @@ class Keeper:
             others = counterparties(self.fleet, account, instrument, size)
             if not others:
                 continue
-            arguments = account, instrument, others
-            attempt = self.hand.attempt(self.engine, "deleverage", *arguments)
+            arguments, attempt = self._fitting(account, instrument, others)
             if isinstance(attempt.result, Refusal):
                 log.info("not deleveraged", account=hex(account), reason=str(attempt.result))
             elif attempt.result[0]:
                 facts = {"instrument": hex(instrument), "closed": attempt.result[0] / WAD}
                 self._send("deleverage", arguments, attempt, outcomes, **facts)
+
+    def _fitting(self, account: int, instrument: int, others: list[int]) -> tuple[tuple, Attempt]:
+        """Try to deleverage against as many, the largest first, as one transaction has gas for."""
+        while True:
+            arguments = account, instrument, sorted(others)
+            attempt = self.hand.attempt(self.engine, "deleverage", *arguments)
+            is_too_much = not attempt.fits or (attempt.is_refused and not attempt.result.name)
+            if not is_too_much or len(others) == 1:
+                return arguments, attempt
+            others = others[: len(others) // 2]

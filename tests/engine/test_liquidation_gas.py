@@ -47,13 +47,16 @@ class Desk(Venue):
     def __init__(self, project, actors):
         super().__init__(project, actors, risk_model=project.RiskModel)
         self.many = self.admin.deploy(project.TryMany)
-        for underlying in self.underlyings[2:]:
-            self.set_underlying(underlying)
+        for underlying in self.underlyings:
+            self.set_underlying(underlying, makerFee=0, takerFee=0, scanMultiplier=5 * WAD)
         self.set_global(
             maintenanceFactor=8 * WAD // 10, maxPositions=LARGEST, rampSeconds=7 * 86_400
         )
         self.parameters.setScenarios(SCENARIOS, sender=self.admin)
         self.end_ramps()
+        for underlying in self.underlyings:
+            # To where it is; a range that has moved is dearer to tell than one that never did.
+            self.parameters.moveScanRange(underlying, 3 * WAD // 100, sender=self.admin)
         first = (self.now + 7 * 86_400) // 3_600 * 3_600
         self.dates = [first + 7 * 86_400 * n for n in range(self.expiries)]
         for underlying in self.underlyings:
@@ -211,6 +214,16 @@ def test_steps_of_the_widest_accounts_fit_into_a_block(desk, shape):
 
 
 def test_steps_of_an_account_with_a_perpetual_in_every_market_fit_into_a_block(desk):
+    desk.mode = PORTFOLIO
+    require_that_all_steps_fit(desk, [perpetual(u) for u in desk.underlyings])
+
+
+def test_steps_of_an_account_in_every_market_fit_although_the_uptime_feed_burns_its_gas(
+    desk, chain
+):
+    feed = "0x" + "fe" * 20
+    chain.provider.set_code(feed, "0xfe")
+    desk.parameters.setSequencerFeed(feed, 0, sender=desk.admin)
     desk.mode = PORTFOLIO
     require_that_all_steps_fit(desk, [perpetual(u) for u in desk.underlyings])
 

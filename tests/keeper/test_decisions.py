@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 from keeper.holdings import ETH_PERPETUAL, SOLD, VIEW, long_eth
 
+from reference_model.exact.position import pack
 from scripts.keeping import watch
-from scripts.keeping.chain import Refusal
-from scripts.keeping.fleet import Fleet, Held
+from scripts.keeping.chain import Head, Refusal
+from scripts.keeping.fleet import Fleet, Held, Reader
 from scripts.keeping.hand import Attempt
 from scripts.keeping.pricing import Terms
 from scripts.keeping.watch import Keeper, Settings
@@ -87,6 +88,28 @@ def test_start_that_costs_more_than_its_reward_is_left(treat):
     assert treat(CALLED, [preview(LIQUIDATABLE)], answers, max_start_cost=0.4) == []
     paid = {"startAuction": (WAD,)}
     assert treat(CALLED, [preview(LIQUIDATABLE)], paid, max_start_cost=0.0)
+
+
+def test_auction_that_nobody_can_gain_by_is_not_started_again_and_again(treat):
+    status, assessment, *rest = preview(IN_AUCTION, equity=0.2)
+    assessment[3] = WAD // 2  # maintenance margin; gas costs as much
+    lapsed = status, assessment, *rest
+    answers = {"startAuction": (0,)}
+    assert treat(IN_AUCTION, [lapsed], answers) == []
+    assessment[0] = -WAD
+    assert treat(IN_AUCTION, [lapsed], answers) == [("startAuction", BIDDER)], "a deficit is told"
+
+
+def test_solvent_accounts_come_before_deficits_that_nobody_takes(treat):
+    fleet, deficits = Fleet(), range(100, 106)
+    for account in deficits:
+        fleet.put(account, Held(-1_000.0 - account, 0, [], [], INSOLVENT))
+    fleet.put(ACCOUNT, long_eth(10.0, 4_000.0))  # below maintenance by 300
+    follower = SimpleNamespace(fleet=fleet)
+    settings = Settings(BIDDER, max_candidates=2)
+    keeper = Keeper(*(None, None, follower, None, None, None), Terms(), settings)
+    result = fleet.margin(VIEW, fleet.instruments.price(VIEW))
+    assert keeper._candidates(result) == [ACCOUNT, 105]
 
 
 def test_healthy_account_is_left_alone(treat):
@@ -169,3 +192,51 @@ def test_what_nobody_buys_is_deleveraged_once_the_auction_has_run(treat):
 def test_bidder_never_bids_for_itself(treat):
     answers = {"startAuction": (52 * WAD,), "bid": (WAD, 0)}
     assert treat(CALLED, [preview(LIQUIDATABLE)], answers, bidder=ACCOUNT) == []
+
+
+def test_what_takes_too_much_gas_is_deleveraged_against_fewer(treat, monkeypatch):
+    """Against all whom one transaction cannot hold, an attempt says nothing of why."""
+    sizes = []
+
+    def attempt(_, __, name, *arguments):
+        if name != "deleverage":
+            return Attempt(RUNNING, 0, 0.0)
+        sizes.append(len(arguments[2]))
+        fits = len(arguments[2]) <= 10
+        return Attempt((WAD,), 10**6, 0.5) if fits else Attempt(Refusal("", (), "gas"), 0, 0.0)
+
+    monkeypatch.setattr(Engine, "attempt", attempt)
+    others = list(range(0xD40, 0xD00, -1))
+    monkeypatch.setattr(watch, "counterparties", lambda *_: others[:40])
+    unwanted = preview(INSOLVENT, equity=-3_000.0, discount=1.0, price=-1.0)
+    assert treat(INSOLVENT, [unwanted], {}) == [("deleverage", ETH_PERPETUAL)]
+    assert sizes == [40, 20, 10]
+
+
+def test_starts_that_one_transaction_has_no_gas_for_are_sent_one_by_one(treat, monkeypatch):
+    sent = []
+    hand = SimpleNamespace(
+        attempt=lambda *_: Attempt((), 14_000_000, 0.5),
+        send=lambda _, name, *__, **___: sent.append(name) or "done",
+    )
+    engine = SimpleNamespace(startAuction=SimpleNamespace(encode_input=lambda *_: b""))
+    keeper = Keeper(
+        *(None, engine, SimpleNamespace(fleet=Fleet()), None, hand, None), Terms(), Settings(BIDDER)
+    )
+    due = [(account, Attempt((WAD,), 3_000_000, 0.5)) for account in (ACCOUNT, WINNER)]
+    assert not keeper._start_together(due, {}, set()) and sent == []
+
+
+def test_account_in_a_market_the_manifest_does_not_name_is_no_reason_to_stop():
+    slots = [pack(ETH_PERPETUAL, WAD, 0), pack(77 << 120, WAD, 0)]
+    portfolios = {ACCOUNT: slots[:1], WINNER: slots}
+    chain = SimpleNamespace(
+        read_many=lambda calls, _: [
+            ((0, 0, [], portfolios[call], []),) if call in portfolios else (0,) for call in calls
+        ]
+    )
+    views = (lambda account: account, lambda _: None, lambda _: None)
+    reader = Reader(chain, *views, [ETH_PERPETUAL >> 120])
+    read = dict(reader.read([ACCOUNT, WINNER], Head(1, "", 0)))
+    assert isinstance(read[ACCOUNT], Held)
+    assert read[WINNER] == Refusal("", (), "the manifest names no underlying 77")

@@ -130,6 +130,15 @@ def test_limits_of_size_and_payment_bound_the_slice():
     assert closed.offer is None and "nothing of it may be sold" in closed.reason
 
 
+def test_no_price_that_is_accepted_takes_more_than_is_allowed():
+    bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.5)
+    free = offer(bidder, SOLD, auction).offer
+    assert free.max_price > auction.price
+    least = TERMS._replace(max_payment=free.payment)
+    found = offer(bidder, SOLD, auction, terms=least, candidates=np.array([free.fraction])).offer
+    assert found.max_price * found.fraction <= least.max_payment * (1 + 1e-12)
+
+
 def test_gas_is_a_cost():
     bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.3)
     cheap, dear = (offer(bidder, SOLD, auction, gas_usd=gas).offer for gas in (1.0, 500.0))
@@ -202,11 +211,11 @@ def test_largest_opposite_positions_are_closed_against():
     for account, units in ((5, 10.0), (9, -3.0), (3, -4.0), (7, 2.0), (8, 0.0)):
         fleet.put(account, long_eth(units, 1e4))
     assert counterparties(fleet, 5, ETH_PERPETUAL, 10.0) == [3, 9]
-    assert counterparties(fleet, 9, ETH_PERPETUAL, -3.0) == [5, 7]
+    assert counterparties(fleet, 9, ETH_PERPETUAL, -3.0) == [5, 7], "the largest first"
     assert counterparties(fleet, 5, BTC_PERPETUAL, 1.0) == []
     for account in range(100, 160):
         fleet.put(account, long_eth(-float(account), 1e4))
-    assert counterparties(fleet, 5, ETH_PERPETUAL, 10.0) == list(range(120, 160))
+    assert counterparties(fleet, 5, ETH_PERPETUAL, 10.0) == list(range(159, 119, -1))
 
 
 def test_funding_since_the_start_lowers_what_a_long_perpetual_is_worth():

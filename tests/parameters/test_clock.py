@@ -126,6 +126,48 @@ def test_another_feed_loses_nothing_that_the_last_one_told_of(parameters, sequen
     assert stopped(parameters, chain) == chain.blocks.head.timestamp - down
 
 
+def test_another_feed_moves_no_clock(project, parameters, sequencer, actors, chain):
+    """Or a ramp that was over would have begun again, and who was healthy been liquidatable."""
+    another = actors.admin.deploy(project.MockAggregator, 0, "sequencer")
+    since = chain.blocks.head.timestamp - 10 * HOUR
+    another.setRound(1, DOWN, since, since, 1, sender=actors.admin)
+    chosen = parameters.setSequencerFeed(another, GRACE, sender=actors.governor).timestamp
+    assert parameters.activeTime() == chosen and parameters.isOutage()
+    chain.mine(deltatime=HOUR)
+    assert parameters.activeTime() == chosen
+
+
+# Calls the target (word 0) with the gas of word 1 and the selector behind it, then with the next
+# selector and all gas; returns what that returns.
+TWO_CALLS = (
+    "604035600052"  # the first selector
+    "60006000600460006000"
+    "600035"
+    "602035"
+    "f150"
+    "604435600052"  # the second
+    "6020602060046000"
+    "600035"
+    "5a"
+    "fa50"
+    "60206020f3"
+)
+
+
+def test_a_sync_that_is_short_of_gas_keeps_nobody_from_asking(parameters, sequencer, actors, chain):
+    """A sync spares what follows in its transaction the feed, but not if it could not ask it."""
+    down = sequencer(DOWN, ago=50)
+    caller = "0x" + "11" * 20
+    chain.provider.set_code(caller, "0x" + TWO_CALLS)
+    selectors = b"".join(
+        method.encode_input()[:4] for method in (parameters.syncSequencer, parameters.activeTime)
+    )
+    for gas in range(1_000, 60_000, 500):
+        words = int(parameters.address, 16).to_bytes(32, "big") + gas.to_bytes(32, "big")
+        call = {"to": caller, "data": "0x" + (words + selectors).hex()}
+        assert int(chain.provider.web3.eth.call(call).hex(), 16) == down, gas
+
+
 def test_overlapping_outages_count_once(parameters, sequencer, actors, chain):
     start = parameters.declareOutage(HOUR, sender=actors.guardian).timestamp
     chain.mine(timestamp=start + 600)
@@ -235,15 +277,14 @@ def test_active_time_never_runs_back_nor_ahead_of_time_between_syncs(parameters,
 
 
 def test_a_feed_that_tells_of_an_outage_long_ago_sets_no_clock_back_further_than_a_day(
-    parameters, feed, actors, chain
+    parameters, sequencer, feed, actors, chain
 ):
     """A single round, down since 1970, would have stopped every clock of the system for 56 years.
 
     Active time fell to a second and went on from there: ramps, scan ranges and stable prices stood
     still, volatilities could not be sampled, and no function of anybody's could repair it.
     """
-    feed.setRound(1, DOWN, 1, 1, 1, sender=actors.admin)
-    parameters.setSequencerFeed(feed, GRACE, sender=actors.governor)
+    feed.setRound(2, DOWN, 1, 1, 2, sender=actors.admin)
     seen = sync(parameters, actors).timestamp
     assert stopped(parameters, chain) == DAY
     none = parameters.setSequencerFeed("0x" + "00" * 20, 0, sender=actors.governor).timestamp
