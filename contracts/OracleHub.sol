@@ -304,10 +304,8 @@ contract OracleHub is IOracleHub, AccessManaged {
         if (last.observedAt == block.timestamp) return;
         CLOCK.syncSequencer();
         (Aggregate memory a, Observation memory o, uint256 activeTime) = _next(feed, last);
-        if (a.price == 0) {
-            emit QuorumMissed(feed, a.valid, f.quorum);
-            return;
-        }
+        if (a.valid < f.quorum) emit QuorumMissed(feed, a.valid, f.quorum);
+        if (o.observedAt != block.timestamp) return;
         // What is seen during an outage counts for no settlement either.
         if (CLOCK.isOutage()) o.disputed = true;
         _observations[feed] = o;
@@ -319,7 +317,8 @@ contract OracleHub is IOracleHub, AccessManaged {
     }
 
     /// @dev What the sources say now and the observation it makes; without a quorum the observation
-    /// before.
+    /// before. Where answers beyond the band complete the quorum the price before stays, observed
+    /// anew, but disputed: no other is believed, and it is not either.
     function _next(uint16 feed, Observation memory last)
         private
         view
@@ -327,7 +326,11 @@ contract OracleHub is IOracleHub, AccessManaged {
     {
         Feed storage f = _feeds[feed];
         a = _aggregate(f);
-        if (a.price == 0) return (a, last, 0);
+        bool isBeyond = a.valid < f.quorum;
+        if (isBeyond) {
+            if (a.valid + a.beyond < f.quorum || last.price == 0) return (a, last, 0);
+            (a.price, a.confidence, a.timestamp) = (last.price, last.confidence, last.timestamp);
+        }
         activeTime = CLOCK.activeTime();
         uint256 activeAt = _trails[feed].activeAt;
         o = Observations.next({
@@ -339,6 +342,7 @@ contract OracleHub is IOracleHub, AccessManaged {
             activeSeconds: activeTime > activeAt ? activeTime - activeAt : 0,
             time: block.timestamp
         });
+        if (isBeyond) o.disputed = true;
     }
 
     function _inForce(uint16 feed) private view returns (Observation memory o) {
@@ -372,24 +376,35 @@ contract OracleHub is IOracleHub, AccessManaged {
     }
 
     function _aggregate(Feed storage f) private view returns (Aggregate memory a) {
-        uint256 count = f.sourceCount;
+        (uint256 count, uint256 quorum) = (f.sourceCount, f.quorum);
+        (uint256 low, uint256 high, uint256 answered) = (f.minPrice, f.maxPrice, 0);
         uint256[] memory prices = new uint256[](count);
         uint256[] memory confidences = new uint256[](count);
         uint256[] memory timestamps = new uint256[](count);
-        (uint256 low, uint256 high, uint256 valid) = (f.minPrice, f.maxPrice, 0);
         for (uint256 i = 0; i < count; ++i) {
             (uint256 p, uint256 c, uint256 t) = _ask(f.sources[i]);
-            if (t == 0 || p < low || p > high || c >= p) continue;
-            (prices[valid], confidences[valid], timestamps[valid]) = (p, c, t);
-            ++valid;
+            if (t == 0 || c >= p) continue;
+            if (p < low || p > high) {
+                if (p > MAX_PRICE) continue;
+                ++a.beyond;
+            }
+            (prices[answered], confidences[answered], timestamps[answered]) = (p, c, t);
+            unchecked {
+                ++answered;
+            }
         }
-        a.valid = valid;
-        if (valid < f.quorum) return a;
-        // Shortens the arrays in place: valid is at most their length.
+        // Of those answered some are beyond.
+        unchecked {
+            a.valid = answered - a.beyond;
+        }
+        if (a.valid < quorum) return a;
+        // Shortens the arrays in place: no more answered than there are. Those beyond the band are
+        // among them, or a liar within it would weigh more; they are the fewer, so that the median
+        // is within.
         assembly ("memory-safe") {
-            mstore(prices, valid)
-            mstore(confidences, valid)
-            mstore(timestamps, valid)
+            mstore(prices, answered)
+            mstore(confidences, answered)
+            mstore(timestamps, answered)
         }
         (a.price, a.confidence, a.timestamp) =
             Aggregation.aggregate(prices, confidences, timestamps);

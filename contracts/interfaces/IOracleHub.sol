@@ -14,10 +14,10 @@ struct Source {
 
 /// @notice How the price of a feed comes about (specification, Market data, sections 3 and 4).
 /// @param sources Up to five, each once; none makes the price fixed.
-/// @param quorum Valid answers without which there is no price: more than half of the sources; 0 if
-/// the price is fixed.
-/// @param minPrice Least answer that is believed; the price itself if it is fixed.
-/// @param maxPrice Greatest answer that is believed, at most 10,000 times the least; equal to
+/// @param quorum Valid answers within the band without which there is no price: more than half of
+/// the sources; 0 if the price is fixed.
+/// @param minPrice Least price that is believed; the price itself if it is fixed.
+/// @param maxPrice Greatest price that is believed, at most 10,000 times the least; equal to
 /// `minPrice` if the price is fixed.
 /// @param maxMove Greatest relative change from one observation to the next, in [0.001, 0.9].
 /// @param stableRate Greatest change of the stable price, log per hour, in [0.0001, 10].
@@ -41,7 +41,8 @@ struct FeedParameters {
 /// @param price Price in force, below 2^95; 0 if there never was an observation.
 /// @param confidence Half-width of the price interval, at most the price.
 /// @param timestamp As old as the older half of the answers, seconds. 2^40 - 1: fixed.
-/// @param disputed Whether the breaker held the price back.
+/// @param disputed Whether the breaker held the price back, answers beyond the band completed the
+/// quorum, or there was an outage.
 /// @param stablePrice Rate-limited price.
 /// @param mark Mark of the perpetual; the price if the feed has none.
 /// @param observedAt When it was observed, seconds. 2^40 - 1: fixed.
@@ -71,16 +72,18 @@ struct Trail {
 }
 
 /// @notice What the sources say together.
-/// @param price Median; 0 without a quorum.
+/// @param price Median of all valid answers; 0 without a quorum within the band.
 /// @param confidence Half-width of the interval that more than half of the sources lie in, at most
 /// the price.
 /// @param timestamp More than half of the answers are at least as new, seconds.
-/// @param valid Number of valid answers.
+/// @param valid Number of valid answers within the band.
+/// @param beyond Number of valid answers beyond it.
 struct Aggregate {
     uint256 price;
     uint256 confidence;
     uint256 timestamp;
     uint256 valid;
+    uint256 beyond;
 }
 
 /// @notice Limits on what a report may change in a surface.
@@ -145,7 +148,7 @@ interface IOracleHub is IMarketData {
     /// @param mark Mark of the perpetual.
     /// @param stablePrice Rate-limited price.
     /// @param timestamp Time of the answers, seconds.
-    /// @param disputed Whether the breaker held the price back.
+    /// @param disputed As in `Observation`.
     event Observed(
         uint16 indexed feed,
         uint256 price,
@@ -156,9 +159,10 @@ interface IOracleHub is IMarketData {
         bool disputed
     );
 
-    /// @notice Too few valid answers: the observation before stays.
+    /// @notice Too few valid answers within the band: the price before stays. If those beyond
+    /// complete the quorum, `Observed` tells that it is disputed.
     /// @param feed Feed.
-    /// @param valid Number of valid answers.
+    /// @param valid Number of valid answers within the band.
     /// @param quorum Number needed.
     event QuorumMissed(uint16 indexed feed, uint256 valid, uint256 quorum);
 
@@ -254,8 +258,8 @@ interface IOracleHub is IMarketData {
 
     // ------------------------------------------------------------------------------- Observation
 
-    /// @notice Observes a feed: anyone may, once in a block; again is nothing. Without a quorum, or
-    /// with answers older than what is known, nothing but an event.
+    /// @notice Observes a feed: anyone may, once in a block; again is nothing. Without a quorum
+    /// nothing but an event; if answers beyond the band complete it, the price before is disputed.
     /// @param feed A feed with sources.
     function observe(uint16 feed) external;
 
@@ -285,7 +289,8 @@ interface IOracleHub is IMarketData {
         view
         returns (MarketView[] memory markets);
 
-    /// @notice What the sources of a feed say now; `valid` below the quorum leaves the rest zero.
+    /// @notice What the sources of a feed say now; `valid` below the quorum leaves price,
+    /// confidence and time zero.
     /// @param feed A feed with sources.
     /// @return What `observe` would see, before breaker and rate limit.
     function aggregate(uint16 feed) external view returns (Aggregate memory);

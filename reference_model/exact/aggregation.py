@@ -1,7 +1,7 @@
 """Several sources of one price to one price, an interval around it and a time.
 
 Prices and confidences are WAD, times seconds of the epoch. With fewer than half of the valid
-sources wrong in any way the price lies between honest ones, the interval is no wider than an honest
+answers wrong in any way the price lies between honest ones, the interval is no wider than an honest
 source makes it and holds the true price if all honest intervals do, and the price lies between
 prices no older than the time.
 
@@ -11,6 +11,7 @@ Source: specification, Market data, section 3.
 from typing import NamedTuple
 
 MAX_AHEAD_SECONDS = 60
+MAX_PRICE = 2**95 - 1
 
 
 class Answer(NamedTuple):
@@ -26,9 +27,7 @@ def is_timely(answer: Answer, now: int, max_age_seconds: int) -> bool:
     return answer.timestamp <= now + MAX_AHEAD_SECONDS and now <= answer.timestamp + max_age_seconds
 
 
-def valid(
-    answer: Answer | None, now: int, max_age_seconds: int, min_price: int, max_price: int
-) -> Answer | None:
+def valid(answer: Answer | None, now: int, max_age_seconds: int) -> Answer | None:
     """Return the answer with a time not ahead, or None if it must not count.
 
     Parameters
@@ -37,12 +36,10 @@ def valid(
         None if the source failed.
     now : int
     max_age_seconds : int
-    min_price, max_price : int
-        Sanity band of the feed.
     """
     if answer is None or not is_timely(answer, now, max_age_seconds):
         return None
-    if not min_price <= answer.price <= max_price or answer.confidence >= answer.price:
+    if not answer.confidence < answer.price <= MAX_PRICE:
         return None
     return answer._replace(timestamp=min(answer.timestamp, now))
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from reference_model.exact import settlement_window, stable_price, surface_checks
 from reference_model.exact import svi as slices
-from reference_model.exact.aggregation import Answer, aggregate, is_timely, valid
+from reference_model.exact.aggregation import MAX_PRICE, Answer, aggregate, is_timely, valid
 from reference_model.exact.errors import (
     FixedOnceListed,
     LengthMismatch,
@@ -43,7 +43,6 @@ HOUR_SECONDS = 3_600
 COLLATERAL_FEEDS = 256
 MAX_FEED = 511
 MAX_SOURCES = 5
-MAX_PRICE = 2**95 - 1
 MAX_BAND = 10_000
 MAX_EXPIRIES = 16
 MAX_REPORT_AGE_SECONDS = 3_600
@@ -87,6 +86,19 @@ class FeedParameters(NamedTuple):
     def is_fixed(self) -> bool:
         """Whether the price never changes."""
         return not self.sources
+
+
+class Aggregate(NamedTuple):
+    """What the sources say together: `valid` answers within the band, so many `beyond` it.
+
+    Price, confidence and time are those of all of them, or 0 without a quorum within.
+    """
+
+    price: int
+    confidence: int
+    timestamp: int
+    valid: int
+    beyond: int
 
 
 class Observation(NamedTuple):
@@ -226,12 +238,12 @@ class OracleHub:
         if before is not None and before.observed_at == now:
             return
         self.clock.sync_sequencer(now)
-        given = answers(parameters, now)
-        if len(given) < parameters.quorum:
-            self._emit("QuorumMissed", feed, len(given), parameters.quorum)
-            return
-        seen = aggregate(given)
+        seen = what_is_said(parameters, now)
+        if seen.valid < parameters.quorum:
+            self._emit("QuorumMissed", feed, seen.valid, parameters.quorum)
         after = self._next(feed, parameters, before, seen, now)
+        if after is None or after is before:
+            return
         if self.clock.is_outage(now):
             after = after._replace(disputed=True)
         if feed < COLLATERAL_FEEDS and before is not None:
@@ -245,10 +257,18 @@ class OracleHub:
         feed: int,
         parameters: FeedParameters,
         before: Observation | None,
-        seen: Answer,
+        seen: Aggregate,
         now: int,
-    ) -> Observation:
-        """Observation that follows from an aggregate."""
+    ) -> Observation | None:
+        """Observation that follows from what is said; without a quorum the one before.
+
+        Where answers beyond the band complete the quorum the price before stays, disputed.
+        """
+        is_beyond = seen.valid < parameters.quorum
+        if is_beyond:
+            if before is None or not is_completed_beyond(seen, parameters.quorum):
+                return before
+            seen = Aggregate(before.price, before.confidence, before.timestamp, *seen[3:])
         active = self.clock.active_time(now)
         price, stable = seen.price, seen.price
         if before is not None:
@@ -259,7 +279,7 @@ class OracleHub:
             rate = parameters.stable_rate
             stable = stable_price.step(before.stable_price, before.price, elapsed, rate)
         confidence = min(seen.confidence, price)
-        disputed = price != seen.price or self.clock.is_outage(now)
+        disputed = price != seen.price or is_beyond or self.clock.is_outage(now)
         mark = _mark(parameters, price, now) if feed < COLLATERAL_FEEDS else price
         return Observation(
             price, confidence, seen.timestamp, disputed, stable, mark, now, active
@@ -329,6 +349,18 @@ class OracleHub:
         forward = surface_checks.forward(index, known.forward_ratio)
         return forward, known.discount, svi, known.timestamp
 
+    def aggregate(self, now: int, feed: int) -> Aggregate:
+        """Return what the sources of a feed say now, before breaker and rate limit.
+
+        Raises
+        ------
+        UnknownFeed
+        """
+        parameters = self.state.feeds.get(feed)
+        if parameters is None or parameters.is_fixed:
+            raise UnknownFeed(feed)
+        return what_is_said(parameters, now)
+
     def settlement_price(self, underlying: int, expiry: int) -> int:
         """Return the settlement price, or 0 until it is known."""
         return self.state.settlement_prices.get((underlying, expiry), 0)
@@ -346,10 +378,7 @@ class OracleHub:
         before = self.state.observations.get(feed)
         if before is None or now <= before.observed_at + parameters.cache_seconds:
             return before
-        given = answers(parameters, now)
-        if len(given) < parameters.quorum:
-            return before
-        return self._next(feed, parameters, before, aggregate(given), now)
+        return self._next(feed, parameters, before, what_is_said(parameters, now), now)
 
     def _time(self, seen: Observation, now: int) -> int:
         """Time of an observation; 0 if it must not be relied on."""
@@ -502,11 +531,22 @@ def require_feed(feed: int, parameters: FeedParameters) -> None:
         require_in_range("maxAgeSeconds", p.mark_source.max_age_seconds, 1, DAY)
 
 
-def answers(parameters: FeedParameters, now: int) -> list[Answer]:
-    """Valid answers of a feed's sources."""
-    band = parameters.min_price, parameters.max_price
-    answers = (valid(s.source.read(), now, s.max_age_seconds, *band) for s in parameters.sources)
-    return [answer for answer in answers if answer is not None]
+def what_is_said(parameters: FeedParameters, now: int) -> Aggregate:
+    """Aggregate of a feed's sources.
+
+    A quorum within the band is more than half of all valid answers, so that their median is within.
+    """
+    p = parameters
+    answers = (valid(s.source.read(), now, s.max_age_seconds) for s in p.sources)
+    given = [answer for answer in answers if answer is not None]
+    within = sum(p.min_price <= answer.price <= p.max_price for answer in given)
+    seen = aggregate(given) if within >= p.quorum else Answer(0, 0, 0)
+    return Aggregate(*seen, within, len(given) - within)
+
+
+def is_completed_beyond(seen: Aggregate, quorum: int) -> bool:
+    """Whether answers beyond the band complete a quorum that those within do not make."""
+    return seen.valid < quorum <= seen.valid + seen.beyond
 
 
 def _mark(parameters: FeedParameters, price: int, now: int) -> int:

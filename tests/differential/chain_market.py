@@ -26,15 +26,9 @@ from model import market_world as world_of
 from model.market_world import BOOK, FEEDS, UNKNOWN_FEEDS, Action, World
 
 from reference_model.exact import predictive_model
-from reference_model.exact.aggregation import Answer, aggregate
-from reference_model.exact.errors import UnknownFeed
 from reference_model.exact.market import UNKNOWN as UNKNOWN_ASSET
 from reference_model.exact.market import UNLISTED
-from reference_model.exact.oracle_hub import (
-    COLLATERAL_FEEDS,
-    FeedParameters,
-    answers,
-)
+from reference_model.exact.oracle_hub import COLLATERAL_FEEDS, FeedParameters
 from reference_model.exact.volatility_estimator import Anchor
 
 GAS = hex(10**8)
@@ -258,7 +252,7 @@ def _of_hub(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:
             yield ask("hub", "collateralRate", (asset,), rate)
         yield ask("hub", "observation", (feed,), lambda f=feed: _observation(world, f))
         yield ask("hub", "trail", (feed,), lambda f=feed: _trail(world, f))
-        yield ask("hub", "aggregate", (feed,), lambda f=feed: _aggregate(world, f))
+        yield ask("hub", "aggregate", (feed,), lambda f=feed: hub.aggregate(now, f))
         yield ask("hub", "feedParameters", (feed,), lambda f=feed: hub.state.feeds.get(f, UNKNOWN))
 
 
@@ -278,15 +272,6 @@ def _trail(world: World, feed: int) -> tuple:
     seen = world.hub.state.observations.get(feed)
     window = world.hub.state.windows.get(feed, (0, 0, 0))
     return (seen.active_at if seen else 0, *window)
-
-
-def _aggregate(world: World, feed: int) -> tuple:
-    parameters = world.hub.state.feeds.get(feed)
-    if parameters is None or parameters.is_fixed:
-        raise UnknownFeed(feed)
-    given = answers(parameters, world.now)
-    seen = aggregate(given) if len(given) >= parameters.quorum else Answer(0, 0, 0)
-    return (*seen, len(given))
 
 
 def _of_surface(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:

@@ -174,6 +174,7 @@ KINDS = {
     market_actions.refresh: 5,
     market_actions.watch: 1,
     market_actions.show: 4,
+    market_actions.leave: 1,
     market_actions.observe: 2,
     market_actions.post_surface: 2,
     market_actions.settle_uncovered: 1,

@@ -144,6 +144,19 @@ FAULTS: tuple[Callable, ...] = (
 )
 
 
+def leave(choose: Chooser, world: World) -> list[Action]:
+    """Some sources of a feed, or all, leave its band together; now and then they are soon back."""
+    feed = choose.item(OBSERVED)
+    p, puppets = world.hub.state.feeds[feed], world.puppets_of(feed)
+    price = choose.item((p.min_price - 1, p.min_price // 2 + 1, p.max_price + 1, 2 * p.max_price))
+    seen = Answer(price, price * choose.integer(0, 999) // 1_000, world.now)
+    stay = choose.item((0, p.quorum - 1, p.quorum, p.quorum))
+    gone = [Action("show", (q.place, "CURRENT", seen)) for q in puppets[stay:]]
+    later = [Action("wait", (choose.item((1, 61, 300)),)), Action("observe", (feed,))]
+    back = honest(choose, world, feed) if choose.integer(0, 1) else []
+    return [*honest(choose, world, feed)[:stay], *gone, *later, *back, *(later if back else [])]
+
+
 def observe(choose: Chooser, world: World) -> list[Action]:
     """Observe anything, also what cannot be."""
     if choose.integer(0, 3) == 0:
@@ -453,6 +466,7 @@ KINDS = {
     refresh: 6,
     watch: 2,
     show: 5,
+    leave: 2,
     observe: 3,
     post_surface: 5,
     crowd: 1,

@@ -1,6 +1,8 @@
 """Long random walks of the model of market data, and what must hold after every step of one."""
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from model.ledger_actions import Seeded
@@ -14,11 +16,21 @@ from reference_model.types import WAD
 
 SEEDS = range(6)
 STEPS = 600
+LEFT_BAND = "observed without a quorum within the band"
 # What could move expected shortfall at one stroke.
 PREDICTED = (
     *("publish", "cancel_publication", "set_predictive_parameters"),
     *("sample", "add_underlying"),
 )
+
+
+def left_band(log: Sequence[tuple[str, tuple]]) -> list[str]:
+    """Say if the hub's events of an action tell of a price that sources beyond its band dispute."""
+    told = [(name, values[0]) for name, values in log if name in ("QuorumMissed", "Observed")]
+    is_left = any(
+        first[1] == second[1] and first[0] != second[0] for first, second in pairwise(told)
+    )
+    return [LEFT_BAND] if is_left else []
 
 
 class Witness:
@@ -36,7 +48,9 @@ class Witness:
             error = self.world.run(action)
             after = self._state(action)
             self.seen[error[0] if error else action.name] += 1
-            self.seen.update(e.name for log in self.world.drain().values() for e in log)
+            events = self.world.drain()
+            self.seen.update(e.name for log in events.values() for e in log)
+            self.seen.update(left_band(events["hub"]))
             if error:
                 assert after == before, action
             elif before["now"] == after["now"]:
@@ -135,7 +149,7 @@ MET = {
     *("declare_outage", "end_outage", "sync_sequencer", "set_sequencer_feed", "sample"),
     *("add_underlying", "set_estimator", "set_global_parameters", "set_underlying_parameters"),
     *("set_scenarios", "set_decorrelation", "move_scan_range", "halt_increases"),
-    *("Observed", "QuorumMissed", "SlicePosted", "Settled"),
+    *("Observed", "QuorumMissed", LEFT_BAND, "SlicePosted", "Settled"),
     *("SettlementUncovered", "UnknownFeed", "SourceTwice", "FixedOnceListed", "LengthMismatch"),
     *("TimestampAhead", "TimestampBackwards", "SlicesNotAscending", "SliceExpired"),
     *("VolMoveTooLarge", "ForwardMoveTooLarge", "ButterflyArbitrage", "InvalidSlice"),

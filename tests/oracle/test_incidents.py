@@ -19,9 +19,11 @@ from reference_model.exact.engine import Engine
 from reference_model.exact.errors import ModelError, UnrealisedProfitWithdrawal
 from reference_model.exact.exchange import Order
 from reference_model.exact.fixed_point import mul_down
+from reference_model.exact.oracle_hub import COLLATERAL_FEEDS
 from reference_model.exact.risk_model import health
 from reference_model.exact.tokens import Token
 from reference_model.types import DAY, WAD, YEAR, Health, InterestParameters
+from scripts.fuzzing import faults
 from scripts.fuzzing.faults import Desk, Holder, Rules, Subject, withdrawable
 
 MILLION = 10**6
@@ -226,7 +228,7 @@ def test_cbeth_without_its_second_leg_is_no_price():
     Liquidators repaid about a dollar for each of 1,096 cbETH worth 2,200; 1.78 million dollars of
     bad debt remained (post-mortem of MIP-X43 in Moonwell's forum). Here governance makes the same
     mistake: all three sources of a token priced in dollars lose their conversion leg at once. The
-    sanity band set at the listing refuses them, the last price stands and ages: withdrawals end,
+    sanity band set at the listing refuses them, the last price stands, disputed: withdrawals end,
     nobody can be liquidated. Naive run: the source is believed, and a borrower of 1.5 million
     against 1,100 tokens is insolvent at a price of 1.12; his lenders lose the loan.
     """
@@ -239,16 +241,13 @@ def test_cbeth_without_its_second_leg_is_no_price():
     for moment in moments(incident, rules):
         if moment.time >= start + 60:
             a = borrower.assess(rules, moment.hub)
-            states.append(
-                (health(a), withdrawable(a, moment.hub), moment.time - a.oldest_timestamp)
-            )
+            states.append((health(a), withdrawable(a, moment.hub), a.oldest_timestamp))
             naive.append(borrower.assess(rules, moment.alone))
             assert moment.hub.collaterals[1].rate == pytest.approx(to_wad(CBETH_PRICE), rel=6e-3)
     assert asset == moment.hub.collaterals[1].asset
     assert all(health(a) is Health.INSOLVENT for a in naive)
     assert max(a.equity for a in naive) < -14 * 10**5 * WAD
-    assert all(state is Health.HEALTHY for state, _, _ in states)
-    assert states[-1][1] == 0 and states[-1][2] > 900, "the last price has aged: nothing leaves"
+    assert set(states) == {(Health.HEALTHY, 0, 0)}, "the last price is disputed: nothing leaves"
 
 
 def test_cbeth_crossed_with_the_price_of_ether_is_its_price_in_dollars():
@@ -354,3 +353,34 @@ def test_frozen_feed_lends_nothing_on_a_price_that_is_gone(kind):
         naive.append(raid(rules, moment.true, moment.alone, "USDT"))
     assert max(naive) > 5 * MILLION
     assert max(lost) <= 0
+
+
+@pytest.mark.parametrize("kind", ["stale", "frozen"])
+def test_frozen_feed_below_its_band_lends_nothing_at_once(monkeypatch, kind):
+    """The same crash where the sanity band begins at a fifth of the price the token began with.
+
+    Once the answers beyond it were as good as none: the last price, 0.20, stood until it was
+    `withdrawMaxAge` old, and lent 1.09 dollars for each of the token's at 0.16. Now they dispute it
+    at the first look, and whoever owes on the token keeps it at the last price that was believed.
+    """
+    monkeypatch.setattr(faults, "BAND", 5)
+    rules, looks = Rules(ETHER), 0
+    feed = rules.feeds["USDT"]
+    for moment in moments(incidents.frozen_feed(kind), rules):
+        hub, now = moment.desk.hub, followed(moment.desk.hub, feed, moment.time)
+        assert raid(rules, moment.true, rules.of_hub(hub, now), "USDT") <= 0
+        if hub.aggregate(now, feed).beyond >= 2:
+            looks += 1
+            rate, _, timestamp = hub.collateral_rate(now, feed - COLLATERAL_FEEDS)
+            assert timestamp == 0, "whatever is allowed to be its age: it is disputed"
+            assert WAD // 5 <= rate < WAD * 22 // 100
+    assert looks > 3
+
+
+def followed(hub, feed, now):
+    """Observe a feed each second until the breaker has followed its sources; return the time."""
+    end = now + 40
+    while now < end and hub.state.observations[feed].disputed:
+        now += 1
+        hub.observe(now, feed)
+    return now

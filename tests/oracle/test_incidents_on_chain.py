@@ -32,6 +32,8 @@ FOREVER = 2**40
 HIGHEST = 2**200
 # A dispute ends when the breaker has followed the price: 24 times is 34 steps of a tenth.
 MOST_STEPS = 40
+# USD lent on a million tokens: less than they secure at 0.25, more than at 0.20.
+OWED_BELOW = 193_000
 FOR_SALE = (4, 5)  # AccountStatus.IN_AUCTION and RECOVERING
 pytestmark = pytest.mark.usefixtures("still")
 
@@ -74,7 +76,7 @@ class Stage:
     def play(self, incident, places, *names):
         """Lead the hub to some moments of an incident; yields the truth at each.
 
-        Whenever a price is disputed, it is observed second by second until it is not.
+        While the breaker holds a price back, it is observed second by second.
         """
         incident = incident.seen_at(places, names)
         incident = incident.later(
@@ -90,11 +92,15 @@ class Stage:
             self.alone.pusher.push(alone[step.truth.time])
             self.true.pusher.push(step.truth)
             for _ in range(MOST_STEPS):
-                if not any(self.hub.observation(feed).disputed for feed in feeds):
+                if not any(self.is_held_back(feed) for feed in feeds):
                     break
                 self.chain.pending_timestamp = self.chain.blocks.head.timestamp + 1
                 self.hub.observeMany(feeds, sender=self.admin)
             yield step.truth
+
+    def is_held_back(self, feed):
+        """Whether a price is disputed that its sources agree on within the band."""
+        return self.hub.observation(feed).disputed and self.hub.aggregate(feed).price > 0
 
     @property
     def now(self):
@@ -178,6 +184,12 @@ class Stage:
         assert self.engine.pendingLoss() == 0
         raw = lent * 10**6
         self.engine.withdraw(account_of(self.lender), CASH, raw, self.lender, sender=self.lender)
+
+    def nothing_leaves(self, owner):
+        """A price that the owner's account depends on is disputed: no age is too great to allow."""
+        error = {"account": account_of(owner), "oldestTimestamp": 0, "maxPriceAge": 900}
+        with reverts_with("StalePrice", **error):
+            self.engine.withdraw.call(account_of(owner), CASH, 1, owner, sender=owner)
 
     def what_reduces_stays_open(self, owner, token):
         """Whoever repays, or adds collateral, is not asked how old prices are."""
@@ -278,27 +290,21 @@ def test_cbeth_without_its_second_leg_is_no_price(stage):
     feed = COLLATERAL_FEEDS + USDT
     set_band(stage, feed, to_wad(CBETH_PRICE) // 100, to_wad(CBETH_PRICE) * 100)
     borrower, debt = account_of(stage.victim), 15 * 10**5
-    begins = stage.chain.pending_timestamp
     with stage.nobody_else_pays(10 * MILLION):
         places = (0, CBETH_BEGINS - 1, *range(CBETH_BEGINS + 1, 61, 6))
-        for place, truth in enumerate(stage.play(incidents.cbeth(), places, "USDT")):
+        for place, _ in enumerate(stage.play(incidents.cbeth(), places, "USDT")):
             if place == 0:
                 stage.deposit(stage.victim, USDT, 1_100)
                 raw = debt * 10**6
                 stage.engine.withdraw(borrower, CASH, raw, stage.victim, sender=stage.victim)
             if place < 2:
-                begins = truth.time
                 continue
             naive = stage.alone.assess(stage.engine.portfolio(borrower))
             assert naive.equity < -14 * 10**5 * WAD, "for the naive rule he is insolvent"
             stage.require_spared(borrower)
             assert stage.hub.observation(feed).price == pytest.approx(to_wad(CBETH_PRICE), rel=6e-3)
+            stage.nothing_leaves(stage.victim)
         stage.what_reduces_stays_open(stage.victim, USDT)
-        oldest = stage.assess(stage.engine.portfolio(borrower)).oldestTimestamp
-        assert begins - 60 <= oldest < stage.now - 900
-        error = {"account": borrower, "oldestTimestamp": oldest, "maxPriceAge": 900}
-        with reverts_with("StalePrice", **error):
-            stage.engine.withdraw.call(borrower, CASH, 1, stage.victim, sender=stage.victim)
         stage.deposit(stage.victim, CASH, debt + 1_000)
 
 
@@ -403,3 +409,34 @@ def test_frozen_feed_lends_nothing_and_lets_debtors_be_sold(stage):
         assert stage.assess(stage.engine.portfolio(debtor)).equity >= 0
     assert max(naive) > 5 * MILLION
     assert max(lost) <= 0
+
+
+def test_frozen_feed_below_its_band_is_disputed_at_once(stage):
+    """The same crash where the sanity band begins at 0.20: below it nothing is lent or leaves.
+
+    Who repays, or adds collateral, may, and who owes too much at the last price believed is sold.
+    """
+    feed, debtor, looks = COLLATERAL_FEEDS + USDT, account_of(stage.victim), 0
+    set_band(stage, feed, WAD // 5, 20 * WAD)
+    with stage.nobody_else_pays(10 * MILLION):
+        stage.deposit(stage.keeper, CASH, 2 * MILLION)
+        incident, places = incidents.frozen_feed("frozen"), (0, 8, *range(16, 23), 26)
+        for truth in stage.play(incident, places, "USDT"):
+            price = truth.rates["USDT"].value
+            if price == 1:
+                stage.deposit(stage.victim, USDT, MILLION)
+                raw = OWED_BELOW * 10**6
+                stage.engine.withdraw(debtor, CASH, raw, stage.victim, sender=stage.victim)
+            assert stage.raid(USDT, price) <= 0
+            if price > 0.19:
+                continue
+            looks += 1
+            seen = stage.hub.observation(feed)
+            assert seen.disputed
+            assert WAD // 5 <= seen.price < WAD * 21 // 100
+            if looks == 1:
+                stage.nothing_leaves(stage.victim)
+                stage.what_reduces_stays_open(stage.victim, USDT)
+            stage.take_slices(debtor)
+    assert looks >= 3
+    assert stage.engine.cashOf(debtor) > -OWED_BELOW * WAD // 2, "most of it is sold"

@@ -12,9 +12,9 @@ LIAR = P * 2
 def test_a_source_that_fails_does_not_count(world, hub, mode):
     world.set_feed(3)
     world.say(P, P + 2, P + 4)
-    assert tuple(hub.aggregate(BTC)) == (P + 2, 2, world.now, 3)
+    assert tuple(hub.aggregate(BTC)) == (P + 2, 2, world.now, 3, 0)
     world.answer(world.sources[2], P + 4, 0, 0, mode)
-    assert tuple(hub.aggregate(BTC)) == (P + 1, 1, world.now, 2)
+    assert tuple(hub.aggregate(BTC)) == (P + 1, 1, world.now, 2, 0)
     assert world.observe().gas_used < 500_000
 
 
@@ -40,9 +40,13 @@ BAND = (P // 100, P * 100)
     "price, confidence, age, counts",
     [
         (BAND[0], 0, 0, True),
-        (BAND[0] - 1, 0, 0, False),
+        (BAND[0] - 1, 0, 0, None),
+        (1, 0, 0, None),
         (BAND[1], 0, 0, True),
-        (BAND[1] + 1, 0, 0, False),
+        (BAND[1] + 1, 0, 0, None),
+        (BAND[1] + 1, BAND[1] + 1, 0, False),
+        (2**95 - 1, 0, 0, None),
+        (2**95, 0, 0, False),
         (2**256 - 1, 0, 0, False),
         (0, 0, 0, False),
         (P, P - 1, 0, True),
@@ -57,14 +61,15 @@ BAND = (P // 100, P * 100)
 def test_an_answer_counts_within_band_confidence_and_age(
     world, hub, price, confidence, age, counts
 ):
+    """None: it counts as one beyond the band."""
     world.set_feed(1)
     now = world.start
     world.answer(world.sources[0], price, confidence, now - age)
     world.move_to(now)
     seen = hub.aggregate(BTC)
     # A time ahead of the block's counts as the block's.
-    expected = (price, confidence, now - max(age, 0), 1) if counts else (0, 0, 0, 0)
-    assert tuple(seen) == expected
+    said = (price, confidence, now - max(age, 0)) if counts else (0, 0, 0)
+    assert tuple(seen) == (*said, int(counts is True), int(counts is None))
 
 
 @pytest.mark.parametrize("timestamp", [0, 2**255, 2**256 - 1])
@@ -102,7 +107,7 @@ def test_a_caller_cannot_make_sources_fail_by_starving_them(world, hub):
             text = response["error"].get("data") or "0x"
             refusals.add(error_name(bytes.fromhex(text[2:])) if len(text) > 2 else "out of gas")
             continue
-        words = [int(response["result"][2 + i : 66 + i], 16) for i in range(0, 256, 64)]
+        words = [int(response["result"][2 + i : 66 + i], 16) for i in range(0, 320, 64)]
         assert tuple(words) == whole, gas
         answers += 1
     assert "InsufficientGas" in refusals

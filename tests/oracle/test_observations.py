@@ -61,7 +61,7 @@ def test_without_a_quorum_the_observation_stays(world, hub):
     (log,) = receipt.decode_logs(hub.QuorumMissed)
     assert list(log.event_arguments.values()) == [BTC, 1, 2]
     assert stored(hub) == before
-    assert tuple(hub.aggregate(BTC)) == (0, 0, 0, 1)
+    assert tuple(hub.aggregate(BTC)) == (0, 0, 0, 1, 0)
     # Nor is there anything newer to say, whatever the age.
     assert tuple(hub.spot(BTC)) == (P, 0, P, P, world.start)
 
@@ -74,6 +74,83 @@ def test_the_newest_source_falling_silent_stops_nothing(world, hub):
     world.observe(at=world.start + 100)
     assert stored(hub)[:3] == (P + 1, 0, world.start - 1)
     assert hub.spot(BTC).timestamp == world.start - 1
+
+
+# Sources, how many of them answer within the band, how many beyond it, and where.
+PRICED, DISPUTED, SILENT = "priced", "disputed", "silent"
+BELOW, ABOVE = P // 100 - 1, P * 100 + 1
+SPLITS = [
+    *((1, 0, 1, ABOVE, DISPUTED), (2, 1, 1, BELOW, DISPUTED), (2, 0, 1, ABOVE, SILENT)),
+    *((3, 2, 1, BELOW, PRICED), (3, 1, 1, ABOVE, DISPUTED), (3, 0, 2, BELOW, DISPUTED)),
+    *((3, 0, 1, BELOW, SILENT), (5, 3, 2, ABOVE, PRICED), (5, 2, 1, BELOW, DISPUTED)),
+]
+
+
+@pytest.mark.parametrize("count, within, outside, beyond, outcome", SPLITS)
+def test_sources_beyond_the_band_dispute_a_price_they_could_have_made(
+    world, hub, count, within, outside, beyond, outcome
+):
+    """Read or observed, at once: the price stays, but nothing is withdrawn or increased on it."""
+    world.observed(count, cacheSeconds=0)
+    prices = [P + 2] * within + [beyond] * outside
+    world.say(*prices, confidence=1)
+    for source in world.sources[len(prices) : count]:
+        world.answer(source, P, 0, 0, Mode.REVERT)
+    now = world.start + 60
+    world.move_to(now)
+    live, reading = tuple(hub.spot(BTC)), hub.spot.encode_input(BTC)
+    price = P + 2 if outcome is PRICED else P
+    time = {PRICED: now, DISPUTED: 0, SILENT: world.start}[outcome]
+    assert live[::4] == (price, time)
+    _, after = world.in_one_block(hub.observe.encode_input(BTC), reading)
+    assert decode(SPOT, after.data) == live
+    receipt = world.observe()
+    missed, seen = (receipt.decode_logs(event) for event in (hub.QuorumMissed, hub.Observed))
+    assert [list(log.event_arguments.values()) for log in missed] == (
+        [] if outcome is PRICED else [[BTC, within, count // 2 + 1]]
+    )
+    assert [log.disputed for log in seen] == ([] if outcome is SILENT else [outcome is DISPUTED])
+    o = hub.observation(BTC)
+    assert (o.price, o.disputed) == (price, outcome is DISPUTED)
+    if outcome is DISPUTED:
+        # As it was seen: not what the sources beyond say, nor what they say of their own doubt.
+        assert (o.confidence, o.timestamp, o.observedAt) == (0, world.start, world.now)
+    world.say(*[P] * count)
+    world.wait(1)
+    assert hub.spot(BTC).timestamp == world.now, "it ends with the next quorum within the band"
+
+
+def test_nothing_is_known_of_a_feed_that_was_never_within_its_band(world, hub):
+    world.set_feed(3)
+    world.say(*[P * 100 + 1] * 3)
+    (log,) = world.observe().decode_logs(hub.QuorumMissed)
+    assert (log.valid, log.quorum) == (0, 2)
+    with reverts_with("MissingPrice", underlying=BTC, expiry=0):
+        hub.spot(BTC)
+
+
+def test_a_liar_within_the_band_gains_nothing_by_honest_sources_beyond_it(world, hub):
+    """At the edge of the band the honest are on both sides; once those beyond counted as silent."""
+    low = P // 100
+    world.observed(5, price=low)
+    world.say(low, low, low - 1, 3 * low, 3 * low)
+    assert tuple(hub.aggregate(BTC)) == (low, 1, world.now, 4, 1)
+    world.say(low, low - 1, 3 * low)
+    world.set_feed(3)
+    world.observe()
+    assert stored(hub)[:4] == (low, 1, world.now, False)
+
+
+def test_of_many_sources_one_beyond_the_band_blocks_nothing(world, hub):
+    """Whatever it says, also what no sum could hold, price and time are those of the others."""
+    world.observed(3, cacheSeconds=0)
+    for lie in (1, P // 100 - 1, P * 100 + 1, 2**95 - 1, 2**95, 2**256 - 1):
+        world.say(P, P + 2)
+        world.answer(world.sources[2], lie, lie - 1, 0, Mode.CURRENT)
+        world.wait(1)
+        index, *_, timestamp = hub.spot(BTC)
+        assert P <= index <= P + 2
+        assert timestamp == world.now
 
 
 @pytest.mark.parametrize("factor, step", [(3, 1.1), (1 / 3, 0.9)])

@@ -81,6 +81,14 @@ def test_a_disputed_price_does_not_count(world, hub, expiry):
     assert at + WINDOW == expiry
 
 
+def test_a_price_beyond_whose_band_the_sources_are_does_not_count(world, hub, expiry):
+    """What was in force until they left it does, and what is once they are back."""
+    cover(world, expiry, [P, P, 101 * P, 101 * P, P, P])
+    observe(world, expiry, P)
+    assert tuple(hub.trail(BTC))[1:] == (expiry, P * (WINDOW - 600), WINDOW - 600)
+    assert hub.settlementPrice(BTC, expiry) == P
+
+
 def test_what_is_seen_during_an_outage_does_not_count(world, hub, expiry):
     cover(world, expiry, [P, P])
     world.clock.setOutage(True, sender=world.actors.guardian)
