@@ -64,6 +64,7 @@ contract OracleHub is IOracleHub, AccessManaged {
     uint256 private constant GOVERNOR_SETTLES_AFTER = 1 days;
     uint40 private constant ALWAYS = type(uint40).max;
 
+    /// @dev `Parameters`, which lists the expiries as well.
     IOutageClock public immutable CLOCK;
     ISignedReports public immutable REPORTS;
 
@@ -78,7 +79,7 @@ contract OracleHub is IOracleHub, AccessManaged {
     mapping(uint8 underlying => SurfaceParameters) private _surfaces;
 
     /// @param authority The `AccessManager`.
-    /// @param clock Clock that stands still during outages.
+    /// @param clock Clock that stands still during outages, and `IParameters` that lists expiries.
     /// @param reports Verifies signed surfaces.
     constructor(address authority, IOutageClock clock, ISignedReports reports)
         AccessManaged(authority)
@@ -520,6 +521,9 @@ contract OracleHub is IOracleHub, AccessManaged {
         SurfaceParameters memory limits
     ) private {
         if (expiry <= block.timestamp) revert SliceExpired(underlying, expiry, block.timestamp);
+        if (!IParameters(address(CLOCK)).isExpiryListed(underlying, expiry)) {
+            revert ExpiryNotListed(underlying, expiry);
+        }
         Ranges.requireIn("forwardRatio", posted.forwardRatio, 0.2e18, 5e18);
         Ranges.requireIn("discount", posted.discount, 0.01e18, 1e18);
         Svi.requireButterflyFree(posted.svi);

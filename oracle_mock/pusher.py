@@ -179,6 +179,8 @@ class HubPusher:
         self.sender, self.signers = sender, signers
         self.uptime, self.estimator = uptime, estimator
         self.reports = project.SignedReports.at(hub.REPORTS())
+        self.parameters = project.Parameters.at(hub.CLOCK())
+        self._listed: set[tuple[int, int]] = set()
         self.refused: dict[str, int] = defaultdict(int)
 
     def venues(self) -> dict[str, tuple[Venue, ...]]:
@@ -294,19 +296,27 @@ class HubPusher:
             self._attempt("signed", self.reports.post, reports, signatures)
 
     def _post_surface(self, name: str, truth: Snapshot) -> None:
-        """Post the slices of an underlying; forwards relative to its true index."""
-        market = truth.markets[name]
-        if name not in self.feeds or not market.slices:
+        """Post the slices of an underlying that are listed; forwards relative to its true index."""
+        market, underlying = truth.markets[name], self.feeds.get(name)
+        slices = [s for s in market.slices if underlying and self._is_listed(underlying, s.expiry)]
+        if not slices:
             return
         report = (
-            self.feeds[name],
-            [part.expiry for part in market.slices],
-            [to_wad(part.forward / market.index) for part in market.slices],
-            [to_wad(part.discount) for part in market.slices],
-            [pack_svi(part.svi) for part in market.slices],
+            underlying,
+            [part.expiry for part in slices],
+            [to_wad(part.forward / market.index) for part in slices],
+            [to_wad(part.discount) for part in slices],
+            [pack_svi(part.svi) for part in slices],
             market.observed,
         )
         self._attempt("surface", self.hub.postSurface, report)
+
+    def _is_listed(self, underlying: int, expiry: int) -> bool:
+        """Ask whether an expiry is listed; what is stays so."""
+        key = underlying, expiry
+        if key not in self._listed and self.parameters.isExpiryListed(*key):
+            self._listed.add(key)
+        return key in self._listed
 
     def _sample(self) -> None:
         """Let the estimator take its sample when it is due."""

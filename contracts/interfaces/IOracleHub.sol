@@ -130,7 +130,7 @@ struct MarketView {
 /// @title Market data that no single source decides
 /// @notice Specification, Market data, sections 3 to 6. A feed is a number: underlying u is feed u,
 /// the rate of collateral asset a is feed 256 + a. Prices and rates are WAD, below 2^95.
-/// Assumes that fewer than half of the valid sources of a feed are wrong, that the clock never
+/// Assumes that fewer than half of the valid answers of a feed are wrong, that the clock never
 /// reverts, and that whoever posts surfaces stays within the bounded change per interval.
 interface IOracleHub is IMarketData {
     /// @notice A feed was listed or changed.
@@ -220,6 +220,9 @@ interface IOracleHub is IMarketData {
     /// @notice The arrays of a report are of different lengths, or empty.
     error LengthMismatch();
 
+    /// @notice Nobody can trade this expiry: it is to be listed first.
+    error ExpiryNotListed(uint8 underlying, uint32 expiry);
+
     /// @notice Total deviation at log-moneyness `kX64` would change from `oldX64` to `newX64`, more
     /// than a report may.
     error VolMoveTooLarge(
@@ -269,7 +272,7 @@ interface IOracleHub is IMarketData {
 
     // ----------------------------------------------------------------------------------- Surface
 
-    /// @notice Posts slices of one underlying. Poster.
+    /// @notice Posts slices of listed expiries of one underlying. Poster.
     /// @param report All is taken or, on an error, nothing.
     function postSurface(SurfaceReport calldata report) external;
 

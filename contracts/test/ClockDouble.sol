@@ -3,8 +3,10 @@ pragma solidity 0.8.37;
 
 import {IOutageClock, Outage} from "../interfaces/IOutageClock.sol";
 
-/// @title A clock that stands still as a test says
+/// @title A clock that stands still as a test says, and lists every expiry but those it says
 contract ClockDouble is IOutageClock {
+    mapping(uint8 underlying => mapping(uint32 expiry => bool)) private _isUnlisted;
+
     /// @inheritdoc IOutageClock
     bool public isOutage;
 
@@ -15,6 +17,16 @@ contract ClockDouble is IOutageClock {
     /// @notice Declares an outage, or ends it.
     function setOutage(bool isOutage_) external {
         isOutage = isOutage_;
+    }
+
+    /// @notice Lists an expiry, or lists it no longer.
+    function setListed(uint8 underlying, uint32 expiry, bool isListed) external {
+        _isUnlisted[underlying][expiry] = !isListed;
+    }
+
+    /// @notice As `IParameters.isExpiryListed`.
+    function isExpiryListed(uint8 underlying, uint32 expiry) external view returns (bool) {
+        return !_isUnlisted[underlying][expiry];
     }
 
     /// @notice Time that is found at the next sync to have been stopped.

@@ -152,6 +152,10 @@ class SliceExpired(ModelError):
     parameters = ("underlying", "expiry", "now")
 
 
+class ExpiryNotListed(ModelError):
+    parameters = ("underlying", "expiry")
+
+
 class VolMoveTooLarge(ModelError):
     parameters = ("underlying", "expiry", "k_x64", "old_x64", "new_x64")
 
@@ -162,6 +166,14 @@ class ForwardMoveTooLarge(ModelError):
 
 class SliceTooEarly(ModelError):
     parameters = ("now", "earliest")
+
+
+class ExpiryAlreadyListed(ModelError):
+    parameters = ("underlying", "expiry")
+
+
+class ExpiryNotOnTheHour(ModelError):
+    parameters = ("expiry",)
 
 
 class TooManyExpiries(ModelError):

@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 from reference_model.exact import parameters as ranges_of
 from reference_model.exact import ramp, scan_range
 from reference_model.exact.errors import (
+    ExpiryAlreadyListed,
+    ExpiryNotOnTheHour,
     FixedOnceListed,
     LotSizeNotDivisor,
     ScenarioSideMissing,
+    TooManyExpiries,
     UnderlyingNotListed,
     VolClassSplit,
 )
@@ -23,6 +26,7 @@ from reference_model.exact.events import Event
 from reference_model.exact.outage_clock import OutageClock
 from reference_model.exact.scan_range import Movement, Ranges
 from reference_model.types import (
+    DAY,
     PPM,
     WAD,
     CollateralParameters,
@@ -45,6 +49,9 @@ RAMPED = {
 }
 GROUPS = 8
 MAX_DEVIATION = 2**128
+HOUR_SECONDS = 3_600
+MAX_LIVE_EXPIRIES = 16
+MAX_TENOR_SECONDS = 1_095 * DAY
 
 
 class Ramp(NamedTuple):
@@ -83,6 +90,10 @@ class GovernedParameters:
     ----------
     movements : dict
         Movement of the scan range by underlying.
+    expiries : dict
+        Those listed and not yet dropped by underlying, in the order of the contract.
+    ever_listed : set
+        Underlying and expiry of each that ever was.
 
     Notes
     -----
@@ -107,6 +118,8 @@ class GovernedParameters:
         self._underlyings: dict[int, Ramp] = {}
         self._collaterals: dict[int, Ramp] = {}
         self.movements: dict[int, Movement] = {}
+        self.expiries: dict[int, tuple[int, ...]] = {}
+        self.ever_listed: set[tuple[int, int]] = set()
 
     # -------------------------------------------------------------------------------------- setting
 
@@ -144,6 +157,48 @@ class GovernedParameters:
             self._move(now, underlying, 0)
         self._emit("UnderlyingParametersSet", underlying, old, new)
         self._underlyings[underlying] = self._ramp(now, known, new, "underlying", underlying)
+
+    def list_expiries(self, now: int, underlying: int, expiries: Sequence[int]) -> None:
+        """List expiries of an underlying; those that have passed make room.
+
+        Raises
+        ------
+        UnderlyingNotListed, ParameterOutOfRange, ExpiryNotOnTheHour, ExpiryAlreadyListed,
+        TooManyExpiries
+        """
+        if underlying not in self._underlyings:
+            raise UnderlyingNotListed(underlying)
+        listed, live = set(self.ever_listed), self._without_passed(now, underlying)
+        for expiry in expiries:
+            ranges_of.require_in_range("expiry", expiry, now + 1, now + MAX_TENOR_SECONDS)
+            if expiry % HOUR_SECONDS:
+                raise ExpiryNotOnTheHour(expiry)
+            if (underlying, expiry) in listed:
+                raise ExpiryAlreadyListed(underlying, expiry)
+            if len(live) == MAX_LIVE_EXPIRIES:
+                raise TooManyExpiries(underlying, MAX_LIVE_EXPIRIES)
+            listed.add((underlying, expiry))
+            live.append(expiry)
+        self.ever_listed, self.expiries[underlying] = listed, tuple(live)
+        for expiry in expiries:
+            self._emit("ExpiryListed", underlying, expiry)
+
+    def _without_passed(self, now: int, underlying: int) -> list[int]:
+        """Drop passed expiries from the last to the first, each replaced by the last there is."""
+        known = list(self.expiries.get(underlying, ()))
+        for place in reversed(range(len(known))):
+            if known[place] <= now:
+                known[place] = known[-1]
+                known.pop()
+        return known
+
+    def is_expiry_listed(self, underlying: int, expiry: int) -> bool:
+        """Whether an expiry was ever listed for an underlying."""
+        return (underlying, expiry) in self.ever_listed
+
+    def live_expiries(self, now: int, underlying: int) -> tuple[int, ...]:
+        """Listed expiries that lie ahead."""
+        return tuple(expiry for expiry in self.expiries.get(underlying, ()) if expiry > now)
 
     def halt_increases(self, now: int, underlying: int) -> None:
         """Let trades in an underlying reduce positions only, by the guardian, at once.

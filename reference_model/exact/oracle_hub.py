@@ -7,7 +7,7 @@ state as it was. Prices are WAD, times seconds of the epoch.
 Source: specification, Market data, sections 3 to 6.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,7 @@ from reference_model.exact import settlement_window, stable_price, surface_check
 from reference_model.exact import svi as slices
 from reference_model.exact.aggregation import MAX_PRICE, Answer, aggregate, is_timely, valid
 from reference_model.exact.errors import (
+    ExpiryNotListed,
     FixedOnceListed,
     LengthMismatch,
     MissingCollateralRate,
@@ -161,6 +162,8 @@ class OracleHub:
     ----------
     clock : OutageClock
         Synced by every observation.
+    is_expiry_listed : callable
+        Of an underlying and an expiry: slices of no other are taken.
 
     Attributes
     ----------
@@ -169,8 +172,8 @@ class OracleHub:
         All that it emitted; the clock keeps its own.
     """
 
-    def __init__(self, clock: OutageClock) -> None:
-        self.clock = clock
+    def __init__(self, clock: OutageClock, is_expiry_listed: Callable[[int, int], bool]) -> None:
+        self.clock, self.is_expiry_listed = clock, is_expiry_listed
         self.state = State()
         self.events: list[Event] = []
 
@@ -393,7 +396,8 @@ class OracleHub:
         ------
         LengthMismatch, TimestampAhead, TimestampBackwards, MissingPrice
             The report as a whole.
-        SlicesNotAscending, SliceExpired, ParameterOutOfRange, InvalidSlice, ButterflyArbitrage
+        SlicesNotAscending, SliceExpired, ExpiryNotListed, ParameterOutOfRange, InvalidSlice,
+        ButterflyArbitrage
             One of its slices.
         TimestampBackwards, SliceTooEarly, VolMoveTooLarge, ForwardMoveTooLarge
             Too soon after, or too far from, the slice known before.
@@ -434,6 +438,8 @@ class OracleHub:
         """Check one slice by itself and against the one known before."""
         if expiry <= now:
             raise SliceExpired(underlying, expiry, now)
+        if not self.is_expiry_listed(underlying, expiry):
+            raise ExpiryNotListed(underlying, expiry)
         require_in_range("forwardRatio", new.forward_ratio, WAD // 5, 5 * WAD)
         require_in_range("discount", new.discount, WAD // 100, WAD)
         slices.require_butterfly_free(new.svi)

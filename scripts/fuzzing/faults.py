@@ -159,7 +159,7 @@ class Desk:
             for name, venues in published.venues.items()
             for place, venue in enumerate(venues, 1)
         }
-        self.hub = OracleHub(self.clock)
+        self.hub = OracleHub(self.clock, lambda underlying, expiry: False)  # no surfaces
         for name, feed in ids.items():
             self.hub.set_feed(start, feed, self._parameters(name))
         for feed in fixed:

@@ -227,7 +227,7 @@ class Player:
                 try:
                     self.deployment.list_expiries(name, ahead, self.account)
                 except ApeException:
-                    return  # Surfaces of expiries that nobody listed harm nobody.
+                    return  # Slices of expiries that are not listed are left out.
 
     def _single(self):
         """Return what pushes a step into a single feed, from its first source."""

@@ -213,6 +213,7 @@ ENTRY_POINTS = {
     "set_global_parameters": ("parameters", "setGlobalParameters"),
     "set_underlying_parameters": ("parameters", "setUnderlyingParameters"),
     "halt_increases": ("parameters", "haltIncreases"),
+    "list_expiries": ("parameters", "listExpiries"),
     "set_collateral_parameters": ("parameters", "setCollateralParameters"),
     "set_decorrelation": ("parameters", "setDecorrelation"),
     "set_scenarios": ("parameters", "setScenarios"),
@@ -314,6 +315,7 @@ def _of_parameters(world: World, ask: Callable[..., Probe]) -> Iterator[Probe]:
     yield ask("parameters", "scenarios", (), lambda: p.scenarios(now))
     for u in (1, 2, 3, 4):
         yield ask("parameters", "scanRanges", (u,), lambda u=u: p.scan_ranges(now, u))
+        yield ask("parameters", "liveExpiries", (u,), lambda u=u: p.live_expiries(now, u))
         of_u = lambda u=u: p.underlying_parameters(now, u) or UNLISTED  # noqa: E731
         yield ask("parameters", "underlyingParameters", (u,), of_u)
 

@@ -20,6 +20,7 @@ from model import ledger_actions as actions
 from model import ledger_world as world
 from model import liquidation_actions as falls
 from model.joint_world import JointWorld
+from model.test_market_walks import LEFT_BAND
 
 from reference_model.cases import random_words
 from reference_model.exact import oracle_hub, surface_checks
@@ -178,7 +179,15 @@ def test_the_walks_have_met_what_matters(seen):
     missed = {
         *("deposit", "withdraw", "match_orders", "settle", "accrue", "update_status", "batch"),
         *("start_auction", "bid", "observe_many", "post_surface", "sample", "declare_outage"),
-        *("Observed", "QuorumMissed", "OutageDeclared", "Settled", "ScanRangeMoved", "SliceSold"),
+        *(
+            "Observed",
+            "QuorumMissed",
+            LEFT_BAND,
+            "OutageDeclared",
+            "Settled",
+            "ScanRangeMoved",
+            "SliceSold",
+        ),
         *("FundingAccrued", "InterestAccrued", "PnlSettled", "StalePrice", "BelowInitialMargin"),
     } - seen
     assert not missed

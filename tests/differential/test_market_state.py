@@ -36,7 +36,7 @@ from reference_model.types import PredictiveParameters
 from scripts._isolation import isolated
 
 # Together they meet everything that `MET` names.
-SEEDS = (37, 45, 49, 23, 75, 56, 95)
+SEEDS = (12, 6, 56, 71, 87, 14)
 STEPS = 120
 LATER = (61, 3_700)
 ESTIMATOR = 5

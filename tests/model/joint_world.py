@@ -54,6 +54,7 @@ class JointWorld(World):
         for spot in listed.spots:
             given = start, spot.underlying, spot.parameters
             self.parameters.set_underlying_parameters(*given)
+            self.parameters.list_expiries(start, spot.underlying, ledger_world.EXPIRIES)
         for collateral in listed.collaterals:
             given = start, collateral.asset, collateral.parameters
             self.parameters.set_collateral_parameters(*given)
@@ -177,6 +178,7 @@ KINDS = {
     market_actions.leave: 1,
     market_actions.observe: 2,
     market_actions.post_surface: 2,
+    market_actions.list_expiries: 1,
     market_actions.settle_uncovered: 1,
     market_actions.set_feed: 1,
     market_actions.outage: 5,

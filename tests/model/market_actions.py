@@ -186,7 +186,31 @@ def post_surface(choose: Chooser, world: World) -> list[Action]:
     )
     if choose.integer(0, 2) == 0:
         report = choose.item(FLAWS)(choose, world, report)
-    return [Action("post_surface", (report,))]
+    listed = _listed(choose, world, underlying, report.expiries)
+    return [*listed, Action("post_surface", (report,))]
+
+
+def _listed(choose: Chooser, world: World, underlying: int, expiries: tuple) -> list[Action]:
+    """List what is not yet listed and could be, mostly."""
+    is_listed, now = world.parameters.is_expiry_listed, world.now
+    missing = {e for e in expiries if e > now and e % HOUR == 0 and not is_listed(underlying, e)}
+    if not missing or choose.integer(0, 5) == 0:
+        return []
+    return [Action("list_expiries", (underlying, tuple(sorted(missing))))]
+
+
+def list_expiries(choose: Chooser, world: World) -> list[Action]:
+    """List expiries, some of which cannot be."""
+    underlying, hour = choose.item((1, 1, 2, 3)), world.now // HOUR * HOUR
+    known = world.parameters.live_expiries(world.now, underlying) or (hour + HOUR,)
+    candidates = (
+        hour + choose.integer(1, 720) * HOUR,
+        near(choose, hour + choose.integer(0, 1) * HOUR),
+        near(choose, hour + 1_095 * DAY),
+        choose.item(known),
+    )
+    expiries = tuple(choose.item(candidates) for _ in range(choose.item((0, 1, 1, 2))))
+    return [Action("list_expiries", (underlying, expiries))]
 
 
 def _slice(choose, expiry, timestamp, volatility) -> tuple[int, int, int, int]:
@@ -234,15 +258,16 @@ def _scaled(word: int, factor: int) -> int:
 
 
 def crowd(choose: Chooser, world: World) -> list[Action]:
-    """Many expiries at once, so that there are too many."""
+    """Many expiries at once, listed before or not, so that there are too many."""
     underlying, hour = choose.item((1, 2)), world.now // HOUR * HOUR
     slices = [
         _slice(choose, hour + i * choose.item((HOUR, 5 * HOUR)), world.now, world.volatility)
         for i in range(1, choose.integer(9, 17))
     ]
     slices = sorted({s[0]: s for s in slices}.values())
-    columns = zip(*slices, strict=True)
-    return [Action("post_surface", (SurfaceReport(underlying, *columns, world.now),))]
+    report = SurfaceReport(underlying, *zip(*slices, strict=True), world.now)
+    listed = _listed(choose, world, underlying, report.expiries)
+    return [*listed, Action("post_surface", (report,))]
 
 
 def set_surface(choose: Chooser, world: World) -> list[Action]:
@@ -469,6 +494,7 @@ KINDS = {
     leave: 2,
     observe: 3,
     post_surface: 5,
+    list_expiries: 1,
     crowd: 1,
     set_surface: 1,
     settle_uncovered: 1,

@@ -108,7 +108,7 @@ class World:
         self.volatility = 0.7
         self.sequencer = Sequencer([UptimeRound(1, UP, start - DAY)])
         self.clock = OutageClock()
-        self.hub = OracleHub(self.clock)
+        self.hub = OracleHub(self.clock, lambda *key: self.parameters.is_expiry_listed(*key))
         self.parameters = GovernedParameters(self.clock, GLOBAL, SCENARIOS)
         self.estimator = VolatilityEstimator(lambda u: self.hub.spot(self.now, u), self._rates)
         self.predictive = PredictiveModel(self.parameters, self.estimator)
@@ -251,6 +251,9 @@ class World:
 
     def _set_decorrelation(self, group: int, decorrelation: int) -> None:
         self.parameters.set_decorrelation(self.now, group, decorrelation)
+
+    def _list_expiries(self, underlying: int, expiries: tuple[int, ...]) -> None:
+        self.parameters.list_expiries(self.now, underlying, expiries)
 
     def _set_scenarios(self, scenarios: tuple[Scenario, ...]) -> None:
         self.parameters.set_scenarios(self.now, scenarios)

@@ -66,6 +66,7 @@ class Witness:
             "hub": w.hub.state.copy(),
             "active": w.clock.active_time(w.now),
             "movements": dict(w.parameters.movements),
+            "expiries": (dict(w.parameters.expiries), set(w.parameters.ever_listed)),
             "global": w.parameters.global_parameters(w.now),
             "underlyings": {u: w.parameters.underlying_parameters(w.now, u) for u in (1, 2)},
             "scenarios": w.parameters.scenarios(w.now),
@@ -122,6 +123,7 @@ class Witness:
             assert abs(seen.mark - seen.price) <= band
 
     def _check_settlement(self, before: dict, after: dict) -> None:
+        assert after["hub"].slices.keys() <= self.world.parameters.ever_listed
         settled = before["hub"].settlement_prices
         assert settled.items() <= after["hub"].settlement_prices.items(), "a price was not final"
         assert all(window.covered_seconds <= 1_800 for window in after["hub"].windows.values())
@@ -153,7 +155,8 @@ MET = {
     *("SettlementUncovered", "UnknownFeed", "SourceTwice", "FixedOnceListed", "LengthMismatch"),
     *("TimestampAhead", "TimestampBackwards", "SlicesNotAscending", "SliceExpired"),
     *("VolMoveTooLarge", "ForwardMoveTooLarge", "ButterflyArbitrage", "InvalidSlice"),
-    *("SliceTooEarly",),
+    *("SliceTooEarly", "list_expiries", "ExpiryListed", "ExpiryNotListed"),
+    *("ExpiryAlreadyListed", "ExpiryNotOnTheHour"),
     *("CalendarArbitrage", "TooManyExpiries", "MissingPrice", "ParameterOutOfRange"),
     *("SettlementTooEarly", "SettlementFinal", "OutageTooSoon", "SampleTooEarly"),
     *("AlreadyInBasket", "BasketFull", "LotSizeNotDivisor", "UnderlyingNotListed"),

@@ -118,6 +118,18 @@ def test_only_the_poster_posts_by_role(poster, world):
             poster.post(poster.expiries[0], at=poster.start + 60, sender=caller)
 
 
+def test_a_slice_of_an_expiry_nobody_listed_is_refused(poster, hub, world):
+    """Whoever posts could once fill all places with them, and no listed expiry found room."""
+    at, listed = poster.start + 60, poster.expiries[0]
+    for expiry in poster.expiries[1:]:
+        world.clock.setListed(BTC, expiry, False, sender=world.actors.admin)
+    with reverts_with("ExpiryNotListed", underlying=BTC, expiry=poster.expiries[1]):
+        poster.post(*poster.expiries[:2], at=at)
+    assert list(hub.liveExpiries(BTC)) == []
+    poster.post(listed, at=at)
+    assert list(hub.liveExpiries(BTC)) == [listed]
+
+
 # ------------------------------------------------------------------------------- the whole report
 
 
@@ -383,6 +395,11 @@ def test_whoever_has_the_signatures_posts(poster, hub, world):
         hub.postSignedSurface(report, signatures[:1], sender=outsider)
     with reverts_with("InvalidSignatures", digest=world.reports.surfaceDigest(other)):
         hub.postSignedSurface(other, signatures, sender=outsider)
+    last = poster.expiries[-1]
+    world.clock.setListed(BTC, last, False, sender=world.actors.admin)
+    with reverts_with("ExpiryNotListed", underlying=BTC, expiry=last):
+        hub.postSignedSurface(report, signatures, sender=outsider)
+    world.clock.setListed(BTC, last, True, sender=world.actors.admin)
     hub.postSignedSurface(report, signatures, sender=outsider)
     assert list(hub.liveExpiries(BTC)) == poster.expiries
     # The same checks hold as for the poster.
