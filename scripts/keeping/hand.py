@@ -192,6 +192,12 @@ class Hand:
         except ApeException as error:
             log.error(f"{name}: not sent", error=str(error), **facts)
             return "failed"
+        except Exception as error:
+            # What fails while ape explains a transaction, or on the way, says not whether it was
+            # sent: it counts as spent too.
+            self._note(name, account, attempt.gas_usd, cost, "")
+            log.error(f"{name}: fate unknown", error=f"{type(error).__name__}: {error}", **facts)
+            return "failed"
         gas_usd = receipt.gas_used * receipt.gas_price / 1e18 * self.native_usd
         facts |= {"transaction": receipt.txn_hash, "gas_usd": round(gas_usd, 4)}
         spent = gas_usd + (0.0 if receipt.failed else cost - attempt.gas_usd)

@@ -254,14 +254,21 @@ def test_limits_of_spending_stop_it(world, hire):
     assert status(world, world.long) != IN_AUCTION
 
 
-def test_transaction_still_pending_counts_as_spent(world, hire, monkeypatch):
-    """It may be mined after the wait for it is over, beyond any limit else."""
+@pytest.mark.parametrize(
+    "trouble", [TransactionNotFoundError("0x" + "00" * 32), ConnectionError(), IndexError()]
+)
+def test_transaction_of_unknown_fate_counts_as_spent(world, hire, trouble):
+    """It may be mined after the wait for it is over, beyond any limit else.
+
+    ape fell over its own trace of a transaction that a rival had made to revert, and so did the
+    keeper.
+    """
     keeper = hire(limits=Limits(per_run=500.0, per_day=1_000.0))
     hand = keeper.hand
     attempt = hand.attempt(world.engine, "updateStatus", world.long)
 
     def never_seen(*_, **__):
-        raise TransactionNotFoundError("0x" + "00" * 32)
+        raise trouble
 
     late = SimpleNamespace(updateStatus=never_seen)
     assert hand._transact(late, "updateStatus", (), attempt, world.long, 400.0, {}) == "failed"
