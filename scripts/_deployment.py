@@ -247,10 +247,14 @@ class Deployment:
 
     def list_expiries(self, symbol: str, expiries: Iterable[int], sender: AccountAPI) -> None:
         """List those of the expiries that an underlying lacks."""
-        underlying = self.manifest.underlyings[symbol]
-        missing = [e for e in expiries if not self.parameters.isExpiryListed(underlying, e)]
-        if missing:
+        if missing := self.missing_expiries(symbol, expiries):
+            underlying = self.manifest.underlyings[symbol]
             self.parameters.listExpiries(underlying, missing, sender=sender)
+
+    def missing_expiries(self, symbol: str, expiries: Iterable[int]) -> list[int]:
+        """Return those of the expiries that an underlying lacks."""
+        underlying = self.manifest.underlyings[symbol]
+        return [e for e in expiries if not self.parameters.isExpiryListed(underlying, e)]
 
 
 def deploy(
