@@ -2,32 +2,45 @@
 pragma solidity 0.8.37;
 
 import {Header} from "../ledger/Accounts.sol";
+import {Admission} from "../ledger/Admission.sol";
 import {Fees} from "../ledger/Fees.sol";
 import {Funding} from "../ledger/Funding.sol";
 import {Interest} from "../ledger/Interest.sol";
 import {Positions} from "../ledger/Positions.sol";
 import {Instrument} from "../types/Instrument.sol";
 import {Position} from "../types/Position.sol";
-import {CashState, InterestParameters, Health, MarginMode} from "../types/Types.sol";
+import {
+    Assessment,
+    CashState,
+    Health,
+    InterestParameters,
+    MarginMode
+} from "../types/Types.sol";
 import {CaseMap} from "./CaseMap.sol";
 
 /// @title Every pure function of the ledger, callable and in bulk
 contract LedgerHarness is CaseMap {
+    /// @return borrowIndex_ Borrow index.
+    /// @return supplyIndex_ Supply index.
+    /// @return rest Total debt from bit 0, time of the accrual from bit 128.
     function accrueInterest(
         uint88 borrowIndex,
         uint88 supplyIndex,
         uint128 totalDebt,
         uint128 cashHeld,
-        uint40 elapsedSeconds,
+        uint40 accruedAt,
+        uint40 activeTime,
         InterestParameters calldata parameters
-    ) external pure returns (uint256, uint256, uint256) {
+    ) external pure returns (uint256 borrowIndex_, uint256 supplyIndex_, uint256 rest) {
         CashState memory state;
         state.borrowIndex = borrowIndex;
         state.supplyIndex = supplyIndex;
         state.totalDebt = totalDebt;
         state.cashHeld = cashHeld;
-        Interest.accrue(state, parameters, elapsedSeconds);
-        return (state.borrowIndex, state.supplyIndex, state.totalDebt);
+        state.accruedAt = accruedAt;
+        Interest.accrue(state, parameters, activeTime);
+        rest = state.totalDebt | uint256(state.accruedAt) << 128;
+        return (state.borrowIndex, state.supplyIndex, rest);
     }
 
     function currentCash(int104 cash, uint88 cashIndex, uint88 borrowIndex, uint88 supplyIndex)
@@ -114,5 +127,33 @@ contract LedgerHarness is CaseMap {
 
     function requireCanonical(uint128 instrument) external pure {
         Instrument.requireCanonical(instrument);
+    }
+
+    function healthOf(Assessment calldata a) external pure returns (Health) {
+        return Admission.healthOf(a);
+    }
+
+    function isNoRiskier(Assessment calldata afterwards, Assessment calldata before)
+        external
+        pure
+        returns (bool)
+    {
+        return Admission.isNoRiskier(afterwards, before);
+    }
+
+    function leastEquity(Assessment calldata before, uint256 maintenanceMargin)
+        external
+        pure
+        returns (int256)
+    {
+        return Admission.leastEquity(before, maintenanceMargin);
+    }
+
+    function isStale(uint256 timestamp, uint256 currentTimestamp, uint256 maxAgeSeconds)
+        external
+        pure
+        returns (bool)
+    {
+        return Admission.isStale(timestamp, currentTimestamp, maxAgeSeconds);
     }
 }

@@ -2,10 +2,11 @@
 pragma solidity 0.8.37;
 
 import {Auction} from "../liquidation/Auction.sol";
+import {AuctionClock} from "../liquidation/AuctionClock.sol";
 import {Slice} from "../liquidation/Slice.sol";
 import {Waterfall} from "../liquidation/Waterfall.sol";
 import {Windows} from "../liquidation/Windows.sol";
-import {AuctionParameters, Window} from "../types/Liquidation.sol";
+import {AuctionParameters, AuctionState, Window} from "../types/Liquidation.sol";
 import {Assessment, CashState} from "../types/Types.sol";
 import {CaseMap} from "./CaseMap.sol";
 
@@ -100,6 +101,50 @@ contract LiquidationHarness is CaseMap {
         uint256 fraction
     ) external pure returns (bool) {
         return Auction.isCopyHealthy(a, soldCash, cash, fraction);
+    }
+
+    function start(AuctionState calldata before, Assessment calldata a, uint256 activeTime)
+        external
+        pure
+        returns (uint256, uint256, bool)
+    {
+        AuctionState memory state = before;
+        AuctionClock.start(state, a, activeTime);
+        return (state.startedAt, state.pausedAt, state.insolvencySeen);
+    }
+
+    function resume(AuctionState calldata before, Assessment calldata a, uint256 activeTime)
+        external
+        pure
+        returns (uint256, uint256, bool)
+    {
+        AuctionState memory state = before;
+        AuctionClock.resume(state, a, activeTime);
+        return (state.startedAt, state.pausedAt, state.insolvencySeen);
+    }
+
+    function record(AuctionState calldata before, Assessment calldata a, uint256 activeTime)
+        external
+        pure
+        returns (uint256, uint256, bool)
+    {
+        AuctionState memory state = before;
+        AuctionClock.record(state, a, activeTime);
+        return (state.startedAt, state.pausedAt, state.insolvencySeen);
+    }
+
+    function end(AuctionState calldata before) external pure returns (uint256, uint256, bool) {
+        AuctionState memory state = before;
+        AuctionClock.end(state);
+        return (state.startedAt, state.pausedAt, state.insolvencySeen);
+    }
+
+    function elapsed(AuctionState calldata state, uint256 activeTime)
+        external
+        pure
+        returns (uint256)
+    {
+        return AuctionClock.elapsed(state, activeTime);
     }
 
     function volumesOf(
@@ -227,5 +272,21 @@ contract LiquidationHarness is CaseMap {
         returns (uint256)
     {
         return Waterfall.haircut(deficit, closedValue, wholeValue);
+    }
+
+    function haircutFor(int256 premium, int256 funds, uint256 share, uint256 deficit)
+        external
+        pure
+        returns (uint256)
+    {
+        return Waterfall.haircutFor(premium, funds, share, deficit);
+    }
+
+    function hurts(Assessment calldata before, Assessment calldata afterwards)
+        external
+        pure
+        returns (bool)
+    {
+        return Waterfall.hurts(before, afterwards);
     }
 }

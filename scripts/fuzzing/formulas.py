@@ -7,7 +7,7 @@ from random import Random
 from ape.contracts import ContractInstance
 from eth_abi import encode
 
-from reference_model.cases import drawn, log_uniform
+from reference_model.cases import around, drawn, log_uniform
 from reference_model.exact import (
     black76,
     fees,
@@ -15,14 +15,16 @@ from reference_model.exact import (
     funding,
     instrument,
     interest,
+    ledger,
     normal,
     position,
+    risk_model,
     svi,
     transcendental,
 )
 from reference_model.exact.errors import ModelError
 from reference_model.exact.interest import InterestState
-from reference_model.types import WAD, InterestParameters
+from reference_model.types import WAD, Assessment, InterestParameters
 from scripts.fuzzing import chain
 from scripts.fuzzing.campaign import Outcome
 
@@ -48,8 +50,14 @@ def between(low: int, high: int, *guards: int) -> Draw:
 
 
 def magnitude(high: int) -> Draw:
-    """Integers from 0 on, every number of digits alike."""
-    return lambda rng: log_uniform(rng, 0, high)
+    """Integers from 0 on, every number of digits alike, and the ends often."""
+
+    def draw(rng: Random) -> int:
+        if rng.random() < 0.1:
+            return around(rng, rng.choice((0, high)), 0, high)
+        return log_uniform(rng, 0, high)
+
+    return draw
 
 
 def signed(draw: Draw) -> Draw:
@@ -93,6 +101,54 @@ def surface(rng: Random) -> int:
     )  # fmt: skip
 
 
+def assessment(rng: Random) -> Assessment:
+    """Assessment with equities at and next to every limit."""
+    initial = magnitude(2**140)(rng)
+    maintenance = drawn(rng, 0, initial)
+    far = signed(magnitude(2**140))
+    equity = rng.choice((0, maintenance)) + rng.choice((-1, 0, 1, far(rng)))
+    initial_equity = rng.choice((initial + rng.randint(-1, 1), equity, far(rng)))
+    return Assessment(equity, initial_equity, initial_equity, maintenance, initial, 0)
+
+
+def lowered(rng: Random) -> tuple[int, ...]:
+    """Assessment, and a maintenance margin of no more than it has."""
+    before = assessment(rng)
+    return (*before, drawn(rng, 0, before.maintenance_margin))
+
+
+def before_and_after(rng: Random) -> tuple[int, ...]:
+    """Two assessments, the later first, at and next to what is no riskier."""
+    before = assessment(rng)
+    margin = drawn(rng, 0, before.maintenance_margin + 1)
+    least = ledger.least_equity(before, min(margin, before.maintenance_margin))
+    after = assessment(rng)._replace(
+        equity=least + rng.choice((-1, 0, 1, before.equity)), maintenance_margin=margin
+    )
+    return (*after, *before)
+
+
+def ages(rng: Random) -> tuple[int, int, int]:
+    """Time of a price, a time about when it is too old, and the age at which it is."""
+    timestamp, max_age = drawn(rng, 0, 2**40), drawn(rng, 0, 2**32 - 1)
+    return timestamp, around(rng, timestamp + max_age, 0, 2**41), max_age
+
+
+def accrual_times(rng: Random) -> tuple[int, int]:
+    """Time of the last accrual and of this one, which active time may have been set back to."""
+    before = drawn(rng, 1, 2**39)
+    return before, before + rng.choice((-1, 0, 1, magnitude(10**10)(rng)))
+
+
+def expired(rng: Random) -> tuple[int, int]:
+    """Slot and settlement price, often at the strike or next to it."""
+    word, settled_at = slot(rng), between(1, MAX_PRICE)(rng)
+    id_ = position.instrument(word)
+    if instrument.is_option(id_) and rng.random() < 0.5:
+        settled_at = around(rng, instrument.strike(id_), 1, MAX_PRICE)
+    return word, settled_at
+
+
 any_word = magnitude(WORD - 1)
 any_signed = signed(magnitude(WORD // 2 - 1))
 decimals = between(0, 24, 18)
@@ -132,12 +188,32 @@ def ratio(result: Callable[[int, int], int]) -> Callable[[int, int], int]:
     return expect
 
 
-def accrue_interest(borrow, supply, debt, held, seconds, *rates) -> tuple[int, int, int]:
-    """Indexes and debt after some time."""
+def accrue_interest(borrow, supply, debt, held, before, now, *rates) -> tuple[int, int, int]:
+    """Indexes, and debt and time in one, after some time."""
     state = interest.accrue(
-        InterestState(borrow, supply, debt, 0), held, InterestParameters(*rates), seconds
+        InterestState(borrow, supply, debt, before), held, InterestParameters(*rates), now
     )
-    return state.borrow_index, state.supply_index, state.total_debt
+    return state.borrow_index, state.supply_index, state.total_debt | state.accrued_at << 128
+
+
+def health(*words: int) -> int:
+    """Health that an assessment shows."""
+    return int(risk_model.health(Assessment(*words)))
+
+
+def is_no_riskier(*words: int) -> int:
+    """Whether an assessment, the first, is no riskier than another."""
+    return int(ledger.is_risk_reducing(Assessment(*words[6:]), Assessment(*words[:6])))
+
+
+def least_equity(*words: int) -> int:
+    """Return what must be left of equity once the requirement, the last word, has fallen."""
+    return ledger.least_equity(Assessment(*words[:6]), words[6])
+
+
+def is_stale(timestamp: int, now: int, max_age: int) -> int:
+    """Whether a price is too old."""
+    return int(now - timestamp > max_age)
 
 
 def apply_trade(before: int, size: int, price_: int) -> tuple[int, int]:
@@ -214,6 +290,8 @@ class Formula:
         return self.signature.partition("(")[0]
 
 
+ASSESSMENT = "(int256,int256,int256,uint256,uint256,uint256)"
+
 rate = between(0, 10 * WAD)
 fraction = between(0, WAD)
 
@@ -248,9 +326,9 @@ MATHEMATICS = (
 
 LEDGER = (
     # The supply index never passes the borrow index.
-    Formula("accrueInterest(uint88,uint88,uint128,uint128,uint40,(uint64,uint64,uint64,uint64,uint64))",
+    Formula("accrueInterest(uint88,uint88,uint128,uint128,uint40,uint40,(uint64,uint64,uint64,uint64,uint64))",
             (between(2**70, 2**88 - 1), between(WAD, 2**70), magnitude(2**110), magnitude(2**110),
-             magnitude(10**10), rate, rate, rate, between(WAD // 100, 99 * WAD // 100), fraction),
+             accrual_times, rate, rate, rate, between(WAD // 100, 99 * WAD // 100), fraction),
             accrue_interest),
     Formula("currentCash(int104,uint88,uint88,uint88)",
             (signed(magnitude(2**103 - 1)), between(0, 2**88 - 1, WAD), between(WAD, 2**88 - 1),
@@ -275,7 +353,7 @@ LEDGER = (
             (slot, signed(magnitude(2**96)), signed(magnitude(2**112))), apply_trade),
     Formula("linearValue(uint256,int256)",
             (linear_slot, signed(magnitude(2**112))), linear_value),
-    Formula("payoff(uint256,uint256)", (slot, price), payoff),
+    Formula("payoff(uint256,uint256)", (expired,), payoff),
     Formula("netOfFunding(uint256,int256)",
             (perpetual_slot, signed(magnitude(2**111))), net_of_funding),
     Formula("settledAmount(int256,uint256)", (signed(magnitude(2**130)), magnitude(2**130)),
@@ -285,6 +363,10 @@ LEDGER = (
             position.pack),
     Formula("unpack(uint256)", (slot,), unpack),
     Formula("requireCanonical(uint128)", (nearly_canonical,), require_canonical),
+    Formula(f"healthOf({ASSESSMENT})", (assessment,), health),
+    Formula(f"isNoRiskier({ASSESSMENT},{ASSESSMENT})", (before_and_after,), is_no_riskier),
+    Formula(f"leastEquity({ASSESSMENT},uint256)", (lowered,), least_equity),
+    Formula("isStale(uint256,uint256,uint256)", (ages,), is_stale),
 )  # fmt: skip
 
 

@@ -181,6 +181,35 @@ def test_interest_without_bounds_stops_instead_of_blocking(world, engine, loan, 
     assert world.stored_cash(account_of(trader)) < 0
 
 
+@pytest.fixture(scope="module")
+def half_a_year_later(project, accounts):
+    """Let interest at 100 % a year, and `slope` more if half is lent, accrue for half a year."""
+    harness = accounts[0].deploy(project.LedgerHarness)
+
+    def accrue(borrow, supply, debt, held, slope=0):
+        times, rates = (7, 7 + YEAR // 2), (WAD, slope, 0, WAD // 2, 0)
+        *indexes, rest = harness.accrueInterest(borrow, supply, debt, held, *times, rates)
+        assert rest >> 128 == times[1]
+        return (*indexes, rest % 2**128)
+
+    return accrue
+
+
+def test_interest_fills_its_fields_to_the_last_unit(half_a_year_later):
+    """Growth by half of what makes two thirds of the greatest value, and by half of one more."""
+    index, debt = 2 * (2**88 - 1) // 3, 2 * (2**128 - 1) // 3
+    assert half_a_year_later(index, WAD, debt, 0) == (2**88 - 1, 3 * WAD // 2, 2**128 - 1)
+    assert half_a_year_later(index + 1, WAD, debt, 0) == (index + 1, WAD, debt)
+    assert half_a_year_later(index, WAD, debt + 1, 0) == (index, WAD, debt + 1)
+
+
+def test_nothing_lent_is_no_utilisation_and_one_unit_is(half_a_year_later):
+    """Where nobody has cash, too, there is no division by nothing."""
+    assert half_a_year_later(2 * WAD, WAD, 0, 0, slope=WAD) == (3 * WAD, WAD, 0)
+    assert half_a_year_later(2 * WAD, WAD, 0, 1, slope=WAD) == (3 * WAD, WAD, 0)
+    assert half_a_year_later(2 * WAD, WAD, 1, 0) == (3 * WAD, 3 * WAD // 2, 2)
+
+
 # ------------------------------------------------------------------------------------ funding
 
 

@@ -144,6 +144,44 @@ def test_discount_reward_and_end_agree_with_the_model(harness, rng):
     assert 0 < sum(auction.may_end(*case) for case in cases) < COUNT
 
 
+def clock_of(rng, time):
+    """Draw a clock as it can be some time after its auction started; active time may run back."""
+    started = time - rng.choice((-9, 0, 1, rng.randint(0, 10**6)))
+    paused = rng.choice((0, 0, started + rng.randint(0, 10), time - rng.randint(-9, 9)))
+    return auction.Clock(started, paused, rng.random() < 0.5)
+
+
+def test_clock_of_an_auction_agrees_with_the_model(harness, rng):
+    time = 10**9
+
+    def recorded(clock, seen, now):
+        clock = auction.Clock(*clock[:3])
+        return tuple(auction.recorded(clock, seen, now))
+
+    def resumed(clock, seen, now):
+        after = auction.recorded(auction.Clock(*clock[:3]), seen, now)
+        # Only what records what it finds lets a running clock stand.
+        return tuple(after if clock[1] else after._replace(paused_at=0))
+
+    # A deficit is none of the clock's.
+    cases = [((*clock_of(rng, time), 7), assessment(rng), time) for _ in range(COUNT)]
+    assert harness.disagreements("record", recorded, cases) == []
+    assert harness.disagreements("resume", resumed, cases) == []
+    assert (
+        harness.disagreements(
+            "start", lambda _, seen, now: tuple(auction.started(seen, now)), cases
+        )
+        == []
+    )
+
+    def elapsed(clock, now):
+        return auction.elapsed(auction.Clock(*clock[:3]), now) if clock[0] else 0
+
+    clocks = [(rng.choice((clock, (0, *clock[1:]))), now) for clock, _, now in cases]
+    assert harness.disagreements("elapsed", elapsed, clocks) == []
+    assert harness.disagreements("end", lambda _: (0, 0, 0), [(c,) for c, *_ in cases]) == []
+
+
 def test_price_of_the_whole_agrees_with_the_model(harness, rng):
     cases = [(assessment(rng), wide(rng, WAD), rules(rng)) for _ in range(COUNT)]
     assert harness.disagreements("priceOfWhole", auction.price, cases) == []
@@ -468,6 +506,35 @@ def test_closable_size_and_haircut_agree_with_the_model(harness, rng):
         return fixed_point.mul_div_up(deficit, closed, whole) if closed else 0
 
     assert harness.disagreements("haircut", haircut, cases) == []
+
+
+def test_haircut_takes_in_what_the_account_cannot_pay(harness, rng):
+    cases = []
+    for _ in range(COUNT):
+        deficit = wide(rng, 2**140)
+        share, funds = wide(rng, deficit), rng.choice((-1, 1)) * wide(rng, 2**140)
+        near = max(funds, 0) + rng.choice((share, deficit)) + rng.randint(-1, 1)
+        premium = rng.choice((near, -wide(rng, 2**140), wide(rng, 2**140)))
+        cases.append((premium, funds, share, deficit))
+    assert harness.disagreements("haircutFor", deleveraging.haircut_for, cases) == []
+
+
+def test_what_hurts_a_counterparty_agrees_with_the_model(harness, rng):
+    cases = []
+    for _ in range(COUNT):
+        before, after = assessment(rng), assessment(rng)
+        margin = before.maintenance_margin
+        lower = rng.choice((0, margin, margin + 1, margin // 2, wide(rng, margin)))
+        # Where the ratio of equity to requirement stays the same, and next to it.
+        same = before.equity * lower // margin if margin else 0
+        equity = rng.choice((after.equity, 0, same + rng.randint(-1, 1)))
+        cases.append((before, after._replace(equity=equity, maintenance_margin=lower)))
+    # Equal ratios, whose products differ in all 512 bits or in none.
+    small, large = (before._replace(equity=e, maintenance_margin=m) for e, m in ((3, 2), (9, 6)))
+    cases += [(large, small), (large, small._replace(equity=2)), (large, small._replace(equity=4))]
+    cases += [(a._replace(equity=-a.equity), b._replace(equity=-b.equity)) for a, b in cases[-3:]]
+    assert harness.disagreements("hurts", deleveraging.hurts, cases) == []
+    assert [deleveraging.hurts(*case) for case in cases[-6:]] == [0, 1, 0, 0, 0, 1]
 
 
 def test_only_unpaid_profit_is_taken(harness, rng):

@@ -9,6 +9,7 @@ from eth_abi import encode
 from eth_utils import keccak
 from oracle.hub_world import HOUR, WAD
 
+from reference_model.exact import stable_price
 from reference_model.exact import svi as slices
 from reference_model.exact.errors import ModelError
 
@@ -186,6 +187,55 @@ def test_waiting_longer_than_the_cap_moves_it_no_further(run):
     assert cap == longer == pytest.approx(WAD * np.exp(0.06), rel=1e-15)
 
 
+# ---------------------------------------------------------------------------------- observations
+
+
+def next_observation(last, said, answer, limits, active, time):
+    """Return what follows an observation, word by word as the harness packs it."""
+    max_move, rate, band = limits
+    price = stable = said[0]
+    if last[0]:
+        price = within(price, last[0], max_move)
+        stable = stable_price.step(last[4], last[0], min(active, HOUR), rate)
+    mark = within(answer, price, band) if answer else price
+    disputed = price != said[0]
+    return (
+        price | min(said[1], price) << 128,
+        stable | mark << 128,
+        said[2] | disputed << 40 | time << 48 | last[7] << 88,
+    )
+
+
+def within(value: int, centre: int, band: int) -> int:
+    """Return the nearest value whose relative distance of `centre` is at most `band`."""
+    low, high = -(-centre * (WAD - band) // WAD), centre * (WAD + band) // WAD
+    return min(max(value, low), high)
+
+
+def test_an_observation_follows_from_the_one_before(run):
+    rng = np.random.default_rng(6)
+    cases = []
+    for i in range(CASES):
+        before, band, move = (int(rng.integers(1, 2**62)) for _ in range(3))
+        band, move, centre = band % WAD, move % WAD, before
+        # At, just within and just beyond the breaker and the band of the mark.
+        edges = [-(-centre * (WAD - move) // WAD), centre * (WAD + move) // WAD]
+        price = max(1, int(rng.choice(edges)) + int(rng.integers(-1, 2)))
+        price = price if i % 2 else int(rng.integers(1, 2**62))
+        edges = [0, price, price * (WAD - band) // WAD, price * (WAD + band) // WAD]
+        mark = max(0, edges[i % 4] + int(rng.integers(-1, 2))) if i % 8 else 0
+        last = (before, before // 7, 11, False, int(rng.integers(1, 2**62)), before, 900, i % 9)
+        last = last if i % 5 else (*[0] * 3, False, *[0] * 3, i % 9)
+        confidence = max(0, price + int(rng.integers(-1, 2)))
+        said = (price, confidence, int(rng.integers(1, 2**40)), 3)
+        limits = (move, int(rng.integers(10**14, 10**19)), band)
+        cases.append((last, said, mark, limits, int(rng.integers(0, 2 * HOUR)), 10**9 + i))
+    expected = [next_observation(*case) for case in cases]
+    assert run("next", cases, 3) == expected
+    disputed = sum(rest >> 40 & 1 for *_, rest in expected)
+    assert CASES // 10 < disputed < CASES
+
+
 # ------------------------------------------------------------------------------------ settlement
 
 
@@ -239,6 +289,7 @@ def test_no_two_windows_share_a_second(run):
     assert settle(run, [(end - 1, 5)], end + 2 * HOUR) == (end, 5, 1)
     assert settle(run, [(end - 1, 5), (end, 7)], end + HOUR) == (end + HOUR, 0, 0)
     assert settle(run, [(end - 100, 0)], end) == (end, 0, 0)
+    assert settle(run, [(end - 100, 1)], end) == (end, 100, 100)
 
 
 # --------------------------------------------------------------------------------------- surface
