@@ -460,6 +460,8 @@ def test_socialised_losses_agree_with_the_model(ask, rng):
         )
         for _ in range(500)
     ]
+    # Nobody owns any cash, or a single unit of it.
+    cases += [((held, 0, WAD, WAD, NOW, 7, 1), 3, 1, 10, WAD // 2) for held in (5, 6)]
     shares = 0
     for case, result in zip(cases, ask("socialise", cases), strict=True):
         state, pools, found, loss, most = case
