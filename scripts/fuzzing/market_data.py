@@ -123,6 +123,14 @@ def rounds(rng: Random) -> tuple[int, ...]:
     return number, rng.randrange(2), latest, *before
 
 
+def look(rng: Random) -> tuple[int, ...]:
+    """State of a clock and the rounds handed on to it; an outage counts from a first look on."""
+    state, (number, is_down, since, *before) = outage(rng), rounds(rng)
+    if is_down and state[4] == 0:
+        since = NOW
+    return (*state, number, is_down, since, *before)
+
+
 def way(rng: Random) -> tuple[int, int]:
     """Part of a ramp's time, and the whole."""
     whole = drawn(rng, 1, 30 * DAY, HOUR)
@@ -228,7 +236,7 @@ PARAMETERS = (
     Formula(f"isOutage({OUTAGE},uint256,uint256)", (outage, between(0, DAY), later),
             lambda *a: outage_clock.is_outage(Outage(*a[:5]), a[6], a[5])),
     Formula(f"declare({OUTAGE},uint256,uint256)", (outage, later, between(0, DAY + 1)), declare),
-    Formula(f"sync({OUTAGE},{ROUND},{ROUND})", (outage, rounds), sync),
+    Formula(f"sync({OUTAGE},{ROUND},{ROUND})", (look,), sync),
     Formula("between(uint256,uint256,uint256,uint256)", (magnitude(2**128 - 1),) * 2 + (way,),
             lambda before, after, part, whole: ramp.value(before, after, 0, whole, part)),
     Formula("moved(uint256,uint256,uint256,uint256,uint256)",

@@ -102,8 +102,11 @@ def test_rounds_of_the_uptime_feed_agree_with_the_model(harness, rng):
     for _ in range(COUNT):
         outage = random_outage(rng)
         number = outage.sequencer_round + rng.randint(0, 2) or 1
-        # Older ones are brought forward to a day ago before they get here.
-        latest = (number, rng.random() < 0.5, NOW - rng.randint(0, DAY))
+        # Older ones are brought forward to a day ago before they get here, and an outage found at
+        # the first look at a feed to that look.
+        is_down = rng.random() < 0.5
+        is_first = is_down and outage.sequencer_round == 0
+        latest = (number, is_down, NOW if is_first else NOW - rng.randint(0, DAY))
         before = (number - 1, rng.random() < 0.7, NOW - rng.randint(0, DAY))
         cases.append((outage, latest, rng.choice((before, (0, False, 0)))))
     assert not harness.disagreements("sync", model, cases)
