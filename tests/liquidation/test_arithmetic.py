@@ -212,6 +212,12 @@ def test_slices_for_sale_agree_with_the_model(harness, rng):
         (wide(rng, 2**256 - 1), f, rng.choice((f, wide(rng, f))), a, p)
         for f, (a, _, p) in zip(restoring, cases, strict=True)
     ]
+    for _ in range(COUNT // 5):
+        # What is left is dust, or just not.
+        a, p, wanted = assessment(rng, bits=79), rules(rng), wide(rng, WAD)
+        left = fixed_point.mul_down(WAD - wanted, a.maintenance_margin)
+        p = p._replace(dust_margin=left + rng.randrange(2))
+        cases.append((wanted, WAD, WAD, a, p))
     assert harness.disagreements("soldFraction", sold, cases) == []
 
 
@@ -235,6 +241,9 @@ def test_what_tells_that_a_copy_is_healthy_agrees_with_the_model(harness, rng):
     cases, answers = [], []
     for _ in range(COUNT):
         a, fraction = assessment(rng), wide(rng, WAD)
+        # Profit that counts as initial equity is no money.
+        profit = rng.choice((0, wide(rng, 2**140)))
+        a = a._replace(collateral_equity=a.initial_equity - profit)
         sold_cash = rng.choice((-1, 1)) * wide(rng, 2**103)
         # The least cash that does, and one unit less.
         least = -(2**200)

@@ -108,6 +108,10 @@ def test_rounds_of_the_uptime_feed_agree_with_the_model(harness, rng):
         is_first = is_down and outage.sequencer_round == 0
         latest = (number, is_down, NOW if is_first else NOW - rng.randint(0, DAY))
         before = (number - 1, rng.random() < 0.7, NOW - rng.randint(0, DAY))
+        ended = max(outage.declared_until, outage.sequencer_until)
+        if not is_first and NOW - DAY <= ended <= NOW and rng.random() < 0.5:
+            # As the outage in memory ends, or next to that.
+            latest = (*latest[:2], min(ended + rng.randint(-1, 1), NOW))
         cases.append((outage, latest, rng.choice((before, (0, False, 0)))))
     assert not harness.disagreements("sync", model, cases)
 

@@ -206,6 +206,12 @@ def test_a_rate_pushed_down_for_a_moment_moves_no_line(source, provider, bench, 
     assert bench.reading(source, start + DAY).price == cap(WAD, DAY)
 
 
+def test_a_rate_that_stands_still_starts_the_line_anew(source, actors, chain):
+    chain.pending_timestamp = later = source.ratioAt() + DAY
+    source.snapshot(sender=actors.outsider)
+    assert (source.ratio(), source.ratioAt()) == (WAD, later)
+
+
 @pytest.mark.parametrize("rate", [0, MAX_RATE + 1, 2**256 - 1])
 def test_a_rate_that_is_none_is_refused(project, source, provider, actors, chain, rate):
     provider.setRate(rate, sender=actors.poster)
