@@ -199,8 +199,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         onlyDelegated
         returns (uint256 level, uint256 capacity)
     {
-        Window memory window = liquidationParameters.window(underlying);
-        return (_levelOf(underlying, window), window.capacity);
+        return _windowOf(underlying);
     }
 
     // ------------------------------------------------------------------------ parts of a sale
@@ -266,9 +265,8 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
         if (fraction == 0) revert ZeroAmount();
         _requireLiquidatable(id, assessment);
         if (sale.found.largestFraction != 0) return sale;
-        Window memory window = liquidationParameters.window(sale.exhausted);
-        uint256 level = _levelOf(sale.exhausted, window);
-        revert WindowExhausted(sale.exhausted, level, window.capacity);
+        (uint256 level, uint256 capacity) = _windowOf(sale.exhausted);
+        revert WindowExhausted(sale.exhausted, level, capacity);
     }
 
     function _soldFraction(Sale memory sale, uint256 wanted) private pure returns (uint256) {
@@ -302,7 +300,7 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
             uint8 u = positions[i].underlying();
             if (seen >> u & 1 != 0 || positions[i].size() == 0) continue;
             seen |= 1 << u;
-            (,,,, uint256 timestamp) = marketData.spot(u);
+            (,, uint256 timestamp) = _spot(u);
             oldest = FixedPoint.min(oldest, timestamp);
         }
         uint256 maxAge = _globals().liquidationMaxAgeSeconds;
@@ -316,6 +314,11 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
             followed[i] = parameters.collateralParameters(uint8(words[i] >> 248)).underlying;
         }
         return Windows.volumesOf(account.positions, words, followed, block.timestamp);
+    }
+
+    function _windowOf(uint8 underlying) private view returns (uint256 level, uint256 capacity) {
+        Window memory window = liquidationParameters.window(underlying);
+        return (_levelOf(underlying, window), window.capacity);
     }
 
     function _levelOf(uint8 underlying, Window memory window) private view returns (uint256) {
@@ -489,12 +492,12 @@ contract LiquidationEngine is ILiquidationEngine, Extension {
     function _drawOnFund(uint256 amount) private returns (uint256) {
         address fund = liquidationParameters.insuranceFund();
         if (fund == address(0)) return 0;
-        uint256 before = settlementToken.balanceOf(address(this));
+        uint256 before = _heldRaw(settlementToken);
         uint256 wantedRaw = FixedPoint.toRawUp(amount, settlementDecimals);
         (bool success,) =
             fund.call{gas: FUND_GAS}(abi.encodeCall(IInsuranceFund.cover, (wantedRaw)));
         if (!success) return 0;
-        uint256 balanceRaw = settlementToken.balanceOf(address(this));
+        uint256 balanceRaw = _heldRaw(settlementToken);
         return balanceRaw > before ? _cashDown(balanceRaw - before) : 0;
     }
 

@@ -332,7 +332,7 @@ contract MarginEngine is IMarginEngine, Ledger {
 
     /// @dev Index for the fees, and the price at which positions are entered.
     function _priceTrade(Trade memory trade) private {
-        (trade.index,) = _spot(trade.underlying);
+        (trade.index,,) = _spot(trade.underlying);
         trade.entryPrice = int256(trade.price);
         if (trade.instrument.isPerpetual()) trade.entryPrice -= _accruedFunding(trade.underlying);
     }

@@ -226,10 +226,10 @@ contract SettlementEngine is ISettlement, Extension {
     function _accruedPrice(uint256 slot) private returns (int256 price) {
         if (slot.size() == 0) return 0;
         if (slot.instrument().isPerpetual()) {
-            (, uint256 mark) = _spot(slot.underlying());
+            (, uint256 mark,) = _spot(slot.underlying());
             return int256(mark) - _accruedFunding(slot.underlying());
         }
-        (uint256 index,) = _spot(slot.underlying());
+        (uint256 index,,) = _spot(slot.underlying());
         (uint256 forward,,,) = marketData.slice(slot.underlying(), slot.expiry(), index);
         return int256(forward);
     }
@@ -329,12 +329,12 @@ contract SettlementEngine is ISettlement, Extension {
         for (uint256 i = 0; i < positions.length; ++i) {
             uint256 size = FixedPoint.abs(positions[i].size());
             if (size == 0) continue;
-            (uint256 index,) = _spot(positions[i].underlying());
+            (uint256 index,,) = _spot(positions[i].underlying());
             value += size * index;
             ++count;
         }
         if (count == 1 && closed == FixedPoint.abs(c.size)) return c.deficit;
-        (uint256 ownIndex,) = _spot(c.instrument.underlying());
+        (uint256 ownIndex,,) = _spot(c.instrument.underlying());
         return Waterfall.haircut(c.deficit, closed * ownIndex, value);
     }
 

@@ -48,7 +48,8 @@ interface IOutageClock {
 
     /// @notice Takes in what the sequencer-uptime feed says; nothing without a feed. Never reverts.
     /// With 250,000 gas or more the feed need not be asked again in this transaction.
-    function syncSequencer() external;
+    /// @return time Active time; 0 if there was less gas.
+    function syncSequencer() external returns (uint256 time);
 
     /// @notice Seconds since the epoch less all outages, as a sync would find them now.
     /// @return Seconds of active time.

@@ -85,6 +85,8 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     bool internal transient _entered;
     bool internal transient _batching;
+    /// @dev Active time within an entry point; else, and if that began with little gas, zero.
+    uint256 private transient _knownActiveTime;
 
     /// @dev Sets what the ledger trusts, for ever.
     /// @param accessManager Decides who may collect fees, and nothing else.
@@ -121,11 +123,12 @@ abstract contract Ledger is ILedger, AccessManaged {
         if (_entered) revert Reentrancy();
         _entered = true;
         // So that the uptime feed is asked once, not for every price and clock.
-        IOutageClock(address(parameters)).syncSequencer();
+        _knownActiveTime = IOutageClock(address(parameters)).syncSequencer();
     }
 
     function _leave() private {
         if (!_batching) _admit();
+        _knownActiveTime = 0;
         _entered = false;
     }
 
@@ -184,6 +187,11 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     function _touch(Account memory account, uint256 flags, CashState memory state) internal {
         _save(account, flags);
+        _book(account, state);
+    }
+
+    /// @dev Brings the cash of an account up to date.
+    function _book(Account memory account, CashState memory state) private {
         int256 interest = Interest.book(account, state);
         if (interest != 0) emit InterestBooked(account.id, interest);
     }
@@ -193,8 +201,7 @@ abstract contract Ledger is ILedger, AccessManaged {
         Account memory account;
         account.id = id;
         account.header = Accounts.unpack(_headers[id]);
-        int256 interest = Interest.book(account, state);
-        if (interest != 0) emit InterestBooked(id, interest);
+        _book(account, state);
         Interest.changeCash(account, state, change);
         _headers[id] = Accounts.pack(account.header);
     }
@@ -247,11 +254,15 @@ abstract contract Ledger is ILedger, AccessManaged {
         if (header.collateralBitmap != bitmap) _headers[account] = Accounts.pack(header);
     }
 
+    function _heldRaw(IERC20Metadata token) internal view returns (uint256) {
+        return token.balanceOf(address(this));
+    }
+
     /// @dev Pulls tokens from the caller and returns the balance held afterwards.
     function _pull(IERC20Metadata token, uint256 amountRaw) internal returns (uint256 balanceRaw) {
-        uint256 before = token.balanceOf(address(this));
+        uint256 before = _heldRaw(token);
         token.safeTransferFrom(msg.sender, address(this), amountRaw);
-        balanceRaw = token.balanceOf(address(this));
+        balanceRaw = _heldRaw(token);
         uint256 movedRaw = balanceRaw > before ? balanceRaw - before : 0;
         if (movedRaw != amountRaw) {
             revert TransferMismatch(address(token), amountRaw, movedRaw);
@@ -259,9 +270,9 @@ abstract contract Ledger is ILedger, AccessManaged {
     }
 
     function _push(IERC20Metadata token, address to, uint256 amountRaw) internal {
-        uint256 before = token.balanceOf(address(this));
+        uint256 before = _heldRaw(token);
         token.safeTransfer(to, amountRaw);
-        uint256 balanceRaw = token.balanceOf(address(this));
+        uint256 balanceRaw = _heldRaw(token);
         uint256 movedRaw = before > balanceRaw ? before - balanceRaw : 0;
         if (movedRaw != amountRaw) {
             revert TransferMismatch(address(token), amountRaw, movedRaw);
@@ -279,8 +290,12 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     // --------------------------------------------------------------------- interest and funding
 
-    function _spot(uint8 underlying) internal view returns (uint256 index, uint256 mark) {
-        (index,, mark,,) = marketData.spot(underlying);
+    function _spot(uint8 underlying)
+        internal
+        view
+        returns (uint256 index, uint256 mark, uint256 timestamp)
+    {
+        (index,, mark,, timestamp) = marketData.spot(underlying);
     }
 
     function _globals() internal view returns (GlobalParameters memory) {
@@ -338,7 +353,7 @@ abstract contract Ledger is ILedger, AccessManaged {
         // The first accrual only starts the clock.
         if (accruedAt == 0) return (fundingIndex, activeTime);
         if (activeTime <= accruedAt) return (fundingIndex, accruedAt);
-        (uint256 index,, uint256 mark,, uint256 timestamp) = marketData.spot(underlying);
+        (uint256 index, uint256 mark, uint256 timestamp) = _spot(underlying);
         uint256 elapsedSeconds;
         (elapsedSeconds, until) = Funding.due(
             accruedAt, activeTime, block.timestamp, timestamp, _globals().marginMaxAgeSeconds
@@ -501,7 +516,8 @@ abstract contract Ledger is ILedger, AccessManaged {
 
     /// @dev Active time, seconds.
     function _activeTime() internal view returns (uint256) {
-        return IOutageClock(address(parameters)).activeTime();
+        uint256 known = _knownActiveTime;
+        return known == 0 ? IOutageClock(address(parameters)).activeTime() : known;
     }
 
     /// @dev What stands before the owners of cash: protocol capital and the insurance fund, USD.

@@ -79,16 +79,19 @@ abstract contract OutageClock is IOutageClock, AccessManaged {
     }
 
     /// @inheritdoc IOutageClock
-    function syncSequencer() public {
+    function syncSequencer() public returns (uint256 time) {
         // Who brought too little gas may have made the feed fail: it is asked again.
-        _isSynced = gasleft() >= GAS_AT_HAND;
+        bool isSure = gasleft() >= GAS_AT_HAND;
+        _isSynced = isSure;
         Outage memory o = _outage;
         uint256 until = o.sequencerUntil;
-        if (!_takeIn(o)) return;
-        _outage = o;
-        if (o.sequencerUntil != until) {
-            emit SequencerSynced(o.stoppedSeconds, o.outageFrom, o.sequencerUntil);
+        if (_takeIn(o)) {
+            _outage = o;
+            if (o.sequencerUntil != until) {
+                emit SequencerSynced(o.stoppedSeconds, o.outageFrom, o.sequencerUntil);
+            }
         }
+        if (isSure) time = o.activeTime(block.timestamp);
     }
 
     /// @inheritdoc IOutageClock

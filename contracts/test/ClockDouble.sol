@@ -35,14 +35,15 @@ contract ClockDouble is IOutageClock {
     }
 
     /// @inheritdoc IOutageClock
-    function syncSequencer() external {
+    function syncSequencer() external returns (uint256) {
         stoppedSeconds += pendingSeconds;
         pendingSeconds = 0;
         ++syncs;
+        return activeTime();
     }
 
     /// @inheritdoc IOutageClock
-    function activeTime() external view returns (uint256) {
+    function activeTime() public view returns (uint256) {
         return block.timestamp - stoppedSeconds;
     }
 
