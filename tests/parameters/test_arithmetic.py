@@ -71,6 +71,10 @@ def test_active_time_and_outage_agree_with_the_model(harness, rng):
     ]
     assert not harness.disagreements("activeTime", outage_clock.active_time, cases)
     graced = [(outage, rng.choice((0, 600, DAY)), time) for outage, time in cases]
+    for time in (NOW - 1, NOW, NOW + 1):
+        # To its end and no further: a declared outage, and the grace after one of the sequencer.
+        graced.append((Outage(0, NOW - DAY, NOW, 0, 1), 600, time))
+        graced.append((Outage(0, NOW - DAY, 0, NOW - 600, 1), 600, time))
     assert not harness.disagreements(
         "isOutage", lambda o, grace, time: int(outage_clock.is_outage(o, time, grace)), graced
     )
