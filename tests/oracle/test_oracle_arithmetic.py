@@ -227,7 +227,7 @@ def test_an_observation_follows_from_the_one_before(run):
         last = (before, before // 7, 11, False, int(rng.integers(1, 2**62)), before, 900, i % 9)
         last = last if i % 5 else (*[0] * 3, False, *[0] * 3, i % 9)
         confidence = max(0, price + int(rng.integers(-1, 2)))
-        said = (price, confidence, int(rng.integers(1, 2**40)), 3)
+        said = (price, confidence, int(rng.integers(1, 2**40)), 3, 0)
         limits = (move, int(rng.integers(10**14, 9 * 10**18)), band)
         cases.append((last, said, mark, limits, int(rng.integers(0, 2 * HOUR)), 10**9 + i))
     expected = [next_observation(*case) for case in cases]
