@@ -17,24 +17,18 @@ import {Ranges} from "./margin/Ranges.sol";
 /// @notice Specification, Liquidation, section 7. What stakers own is what the fund has: a loss, or
 /// a reward sent to it, is shared by all of them at once.
 /// @dev Shares have more decimals than the token and there are virtual ones, so that nobody gains
-/// by making the first of them dear. Balances are kept here, a series at a time: shares that a loss
-/// left worthless are void, or the next deposit would be worth so many that their number, after a
-/// few such losses, could not be counted any more.
+/// by making the first of them dear.
 contract InsuranceFund is IInsuranceFund, ERC4626 {
     using SafeERC20 for IERC20;
 
-    /// @dev What an owner has: shares, how many of them may leave, and when (active time).
-    struct Stake {
+    /// @dev Shares that may leave, and when (active time).
+    struct Request {
         uint256 shares;
-        uint256 leaving;
         uint40 start;
         uint40 until;
     }
 
     uint8 private constant SHARE_DECIMALS = 6;
-    /// @dev Shares per token, in smallest units, above which they are worth nothing: a millionth of
-    /// what the first ones cost.
-    uint256 private constant WORTHLESS = 1e12;
 
     /// @notice Engine whose losses the fund covers.
     ISettlement public immutable engine;
@@ -48,11 +42,7 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     /// @inheritdoc IInsuranceFund
     uint256 public immutable exitWindowSeconds;
 
-    /// @inheritdoc IInsuranceFund
-    uint256 public series;
-
-    mapping(uint256 series => mapping(address owner => Stake)) private _stakes;
-    uint256 private _supply;
+    mapping(address owner => Request) private _requests;
 
     /// @param engine_ The engine: the only one who may draw on the fund, and who knows of losses.
     /// @param clock_ Keeps active time.
@@ -77,23 +67,18 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
     /// @inheritdoc IInsuranceFund
     function cover(uint256 amountRaw) external returns (uint256 paidRaw) {
         if (msg.sender != address(engine)) revert OnlyEngine(msg.sender);
-        uint256 heldRaw = totalAssets();
-        paidRaw = Math.min(amountRaw, heldRaw);
+        paidRaw = Math.min(amountRaw, totalAssets());
         emit LossCovered(paidRaw);
-        if (_supply > (heldRaw - paidRaw + 1) * WORTHLESS) {
-            emit SharesVoided(series++, _supply);
-            _supply = 0;
-        }
         IERC20(asset()).safeTransfer(msg.sender, paidRaw);
     }
 
     /// @inheritdoc IInsuranceFund
     function requestExit(uint256 shares) external {
-        Stake storage stake = _stakes[series][msg.sender];
-        if (shares > stake.shares) revert InsufficientShares(shares, stake.shares);
+        uint256 balance = balanceOf(msg.sender);
+        if (shares > balance) revert InsufficientShares(shares, balance);
         uint256 start = clock.activeTime() + cooldownSeconds;
         uint256 until = start + exitWindowSeconds;
-        (stake.leaving, stake.start, stake.until) = (shares, uint40(start), uint40(until));
+        _requests[msg.sender] = Request(shares, uint40(start), uint40(until));
         emit ExitRequested(msg.sender, shares, start, until);
     }
 
@@ -103,27 +88,17 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
         view
         returns (uint256 shares, uint256 start, uint256 until)
     {
-        Stake storage stake = _stakes[series][owner];
-        return (stake.leaving, stake.start, stake.until);
+        Request memory request = _requests[owner];
+        return (request.shares, request.start, request.until);
     }
 
     /// @notice Shares that may leave now. (What `maxWithdraw` says follows from it.)
     /// @param owner Any staker.
     function maxRedeem(address owner) public view override(IERC4626, ERC4626) returns (uint256) {
-        Stake memory stake = _stakes[series][owner];
-        if (stake.leaving == 0 || engine.isLossPending()) return 0;
+        Request memory request = _requests[owner];
+        if (request.shares == 0 || engine.isLossPending()) return 0;
         uint256 time = clock.activeTime();
-        return time >= stake.start && time <= stake.until ? stake.leaving : 0;
-    }
-
-    /// @notice Shares of the present series.
-    function totalSupply() public view override(IERC20, ERC20) returns (uint256) {
-        return _supply;
-    }
-
-    /// @notice Shares of an owner, of the present series.
-    function balanceOf(address owner) public view override(IERC20, ERC20) returns (uint256) {
-        return _stakes[series][owner].shares;
+        return time >= request.start && time <= request.until ? request.shares : 0;
     }
 
     function _withdraw(
@@ -134,27 +109,16 @@ contract InsuranceFund is IInsuranceFund, ERC4626 {
         uint256 shares
     ) internal override {
         // At most `maxRedeem`, so at most the request.
-        _stakes[series][owner].leaving -= shares;
+        _requests[owner].shares -= shares;
         super._withdraw(caller, receiver, owner, assets, shares);
     }
 
-    /// @dev As in ERC20, within the present series. A request is worth no more than the balance
-    /// ever was since: shares that leave take theirs with them, or the same shares could wait in
-    /// many accounts, and always leave by one.
+    /// @dev A request is worth no more than the balance ever was since: shares that leave take
+    /// theirs with them, or the same shares could wait in many accounts, and always leave by one.
     function _update(address from, address to, uint256 shares) internal override {
-        mapping(address owner => Stake) storage stakes = _stakes[series];
-        if (from == address(0)) {
-            _supply += shares;
-        } else {
-            uint256 balance = stakes[from].shares;
-            if (shares > balance) revert ERC20InsufficientBalance(from, balance, shares);
-            stakes[from].shares = balance - shares;
-        }
-        if (to == address(0)) _supply -= shares;
-        else stakes[to].shares += shares;
-        emit Transfer(from, to, shares);
-        Stake storage left = stakes[from];
-        if (left.leaving > left.shares) left.leaving = left.shares;
+        super._update(from, to, shares);
+        uint256 balance = balanceOf(from);
+        if (_requests[from].shares > balance) _requests[from].shares = balance;
     }
 
     function _decimalsOffset() internal pure override returns (uint8) {

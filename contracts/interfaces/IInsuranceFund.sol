@@ -24,12 +24,6 @@ interface IInsuranceFund is IERC4626 {
     /// @param paidRaw Tokens.
     event LossCovered(uint256 paidRaw);
 
-    /// @notice A loss left shares worth less than a millionth of what the first of them cost:
-    /// those of all owners are void, without a `Transfer` of each, and so are requests.
-    /// @param series Their series.
-    /// @param shares Their number.
-    event SharesVoided(uint256 indexed series, uint256 shares);
-
     /// @notice Pays the engine, up to what the fund has.
     /// @param amountRaw Tokens asked for.
     /// @return paidRaw Tokens paid.
@@ -48,9 +42,6 @@ interface IInsuranceFund is IERC4626 {
         external
         view
         returns (uint256 shares, uint256 start, uint256 until);
-
-    /// @notice How often shares were voided: balances and requests are those of this series.
-    function series() external view returns (uint256);
 
     /// @notice Active time between a request and the exit.
     function cooldownSeconds() external view returns (uint256);

@@ -24,8 +24,6 @@ from reference_model.types import DAY
 
 VIRTUAL_SHARES = 10**6
 VIRTUAL_ASSETS = 1
-WORTHLESS = 10**12
-"""Shares per token, in smallest units, above which they are void."""
 
 
 class ExitRequest(NamedTuple):
@@ -38,16 +36,15 @@ class ExitRequest(NamedTuple):
 
 @dataclass
 class FundState:
-    """Tokens held, how often shares were voided, shares and requests by owner."""
+    """Tokens held, shares and requests by owner."""
 
     assets_raw: int = 0
-    series: int = 0
     shares: dict[int, int] = field(default_factory=dict)
     requests: dict[int, ExitRequest] = field(default_factory=dict)
 
     def copy(self) -> "FundState":
         """Return an independent copy."""
-        return FundState(self.assets_raw, self.series, dict(self.shares), dict(self.requests))
+        return FundState(self.assets_raw, dict(self.shares), dict(self.requests))
 
 
 class Defaults(Protocol):
@@ -172,8 +169,6 @@ class InsuranceFund:
     def cover(self, caller: int, amount_raw: int) -> int:
         """Pay the engine, up to what there is; return the tokens paid.
 
-        Shares that this leaves worthless are void, with all requests.
-
         Raises
         ------
         OnlyEngine
@@ -183,8 +178,6 @@ class InsuranceFund:
         paid_raw = min(amount_raw, self.state.assets_raw)
         self.state.assets_raw -= paid_raw
         self.events.append(Event("LossCovered", (paid_raw,)))
-        if self.total_supply() > (self.state.assets_raw + 1) * WORTHLESS:
-            self._void_shares()
         return paid_raw
 
     # -------------------------------------------------------------------------------------- views
@@ -242,12 +235,6 @@ class InsuranceFund:
     def _virtual(self) -> tuple[int, int]:
         """Shares and tokens with the virtual ones, which make inflation too dear."""
         return self.total_supply() + VIRTUAL_SHARES, self.total_assets() + VIRTUAL_ASSETS
-
-    def _void_shares(self) -> None:
-        self.events.append(Event("SharesVoided", (self.state.series, self.total_supply())))
-        self.state.series += 1
-        self.state.shares = dict.fromkeys(self.state.shares, 0)
-        self.state.requests = dict.fromkeys(self.state.requests, ExitRequest())
 
     def _take_in(self, caller: int, receiver: int, assets_raw: int, shares: int) -> None:
         self.state.assets_raw += assets_raw

@@ -497,7 +497,6 @@ def _losses(engine: Engine) -> Iterator[Probe]:
     fund = engine.rules.insurance_fund
     yield _fund("totalAssets()", (), (fund.total_assets(),))
     yield _fund("totalSupply()", (), (fund.total_supply(),))
-    yield _fund("series()", (), (fund.state.series,))
     for owner in fund.state.shares:
         whose = (_address(owner),)
         yield _fund("balanceOf(address)", whose, (fund.balance_of(owner),))

@@ -191,7 +191,7 @@ def test_the_walks_have_met_what_matters(seen):
         *("update_status", "start_auction", "bid", "deleverage", "contribute", "batch"),
         *("declare_outage", "set_auction_parameters", "set_window", "fund_request_exit"),
         *("StatusChanged", "AuctionStarted", "AuctionEnded", "SliceSold", "Deleveraged"),
-        *("LossSocialised", "LossCovered", "SharesVoided", "Contributed", "InterestBooked"),
+        *("LossSocialised", "LossCovered", "Contributed", "InterestBooked"),
         *("InAuction", "NoAuction", "AlreadyInAuction", "NotLiquidatable", "PendingLoss"),
         *("InvalidRewardAccount", "SlicePriceNotAcceptable"),
         *("DeleveragingNotDue", "NothingToDeleverage", "BelowInitialMargin", "ZeroAmount"),

