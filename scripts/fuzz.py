@@ -53,8 +53,8 @@ def cli(
     if replay:
         try:
             agree, text = campaign.replay(everything, replay)
-        except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
-            raise click.ClickException(f"{replay} is no kept case: {error!r}") from error
+        except campaign.NoKeptCase as error:
+            raise click.ClickException(str(error)) from error
         click.echo(f"{text}\n  {'they agree' if agree else 'THEY DISAGREE'}")
         sys.exit(not agree)
     chosen = [subject for subject in everything if subject.name.startswith(only)]

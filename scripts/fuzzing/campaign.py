@@ -108,11 +108,23 @@ def run(
     return tallies
 
 
+class NoKeptCase(Exception):
+    """The file holds no case that a subject knows."""
+
+
 def replay(subjects: list[Subject], file: Path) -> tuple[bool, str]:
-    """Run one kept case again: whether both agree now, and both outcomes for a reader."""
-    kept = json.loads(file.read_text())
-    subject = next(s for s in subjects if s.name == kept["subject"])
-    case = subject.restore(_from_json(kept["case"]))
+    """Run one kept case again: whether both agree now, and both outcomes for a reader.
+
+    Raises
+    ------
+    NoKeptCase
+    """
+    try:
+        kept = json.loads(file.read_text())
+        subject = next(s for s in subjects if s.name == kept["subject"])
+        case = subject.restore(_from_json(kept["case"]))
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        raise NoKeptCase(f"{file} is no kept case: {error!r}") from error
     asked, expected = subject.ask([case])[0], subject.expect([case])[0]
     text = f"{subject.name} {case}\n  contract: {subject.describe(asked)}"
     return asked == expected, f"{text}\n  model:    {subject.describe(expected)}"

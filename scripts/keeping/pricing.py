@@ -113,9 +113,13 @@ def best_offer(
     gas_usd : float
         Cost of the transaction.
     candidates : ndarray of float64, optional
-        Fractions to choose from; those that the terms allow if none are given.
+        Fractions to choose from, as far as the terms allow; all such if none are given.
     """
-    shares = fractions(auction, terms) if candidates is None else candidates
+    if candidates is None:
+        shares = fractions(auction, terms)
+    else:
+        allowed = fractions(auction._replace(largest=1.0), terms)
+        shares = candidates[candidates <= allowed.max(initial=0.0) * (1 + 1e-9)]
     if not len(shares):
         return Verdict(None, "nothing of it may be sold within the limits")
     result = _margins(view, risk, instruments, bidder, account, auction.price, shares)

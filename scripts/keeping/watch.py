@@ -182,17 +182,24 @@ class Keeper:
         return sync.head, view
 
     def _candidates(self, result: Margin) -> list[int]:
-        """Accounts that the chain is to be asked about, the worst first.
+        """Accounts that the chain is to be asked about, solvent ones first, the worst of each.
 
-        Solvent ones come before those whose deficit, maybe for ever, waits for a taker.
+        Half of the places are for either kind, as far as it fills them: deficits that nobody takes
+        hide no account that can still be sold, and small accounts hide no deficit.
         """
         accounts = self.fleet.accounts
         surplus = result.equity - result.maintenance_margin
         recorded = np.array([self.fleet[a].status >= INSOLVENT for a in accounts], bool)
         near = surplus < self.settings.near * result.maintenance_margin
         chosen = np.flatnonzero(near | (result.equity < 0) | recorded)
-        order = np.lexsort((surplus[chosen], result.equity[chosen] < 0))
-        worst = chosen[order][: self.settings.max_candidates]
+        chosen = chosen[np.argsort(surplus[chosen], kind="stable")]
+        is_deficit = result.equity[chosen] < 0
+        solvent, deficits = chosen[~is_deficit], chosen[is_deficit]
+        places = self.settings.max_candidates
+        most = max(places - places // 2, places - len(deficits))
+        worst = np.concatenate(
+            [solvent[:most], deficits[: max(places // 2, places - len(solvent))]]
+        )
         return [accounts[row] for row in worst.tolist()]
 
     def _observe(self, head: Head, result: Margin, candidates: list[int]) -> None:
@@ -378,11 +385,12 @@ class Keeper:
         as it was previewed, it would be missed by a hair and the auction go on. The engine sells no
         more than the largest.
         """
-        share = offer.fraction
-        if share >= found.largest * (1 - 1e-9):
+        share, most = offer.fraction, self.terms.max_payment
+        if share >= found.largest * (1 - 1e-9) and offer.payment * HEADROOM <= most:
             share *= HEADROOM
         fraction = min(round(share * WAD), WAD)
-        return account, self.settings.bidder, fraction, round(offer.max_price * WAD)
+        max_price = min(offer.max_price, most / share)
+        return account, self.settings.bidder, fraction, round(max_price * WAD)
 
     def _send_bid(
         self, arguments: tuple, offer: Offer, attempt: Attempt, outcomes: dict[str, list[str]]

@@ -112,6 +112,33 @@ def test_solvent_accounts_come_before_deficits_that_nobody_takes(treat):
     assert keeper._candidates(result) == [ACCOUNT, 105]
 
 
+def test_small_accounts_hide_no_deficit(treat):
+    fleet = Fleet()
+    for account in range(100, 106):
+        fleet.put(account, long_eth(10.0, 4_001.0 + account))  # below maintenance, a little more
+    fleet.put(ACCOUNT, Held(-1.0, 0, [], [], INSOLVENT))
+    follower = SimpleNamespace(fleet=fleet)
+    result = fleet.margin(VIEW, fleet.instruments.price(VIEW))
+    for places, solvent in ((1, [100]), (2, [100]), (3, [100, 101]), (9, range(100, 106))):
+        settings = Settings(BIDDER, max_candidates=places)
+        keeper = Keeper(*(None, None, follower, None, None, None), Terms(), settings)
+        found = keeper._candidates(result)
+        assert found == [*solvent, ACCOUNT][:places]
+
+
+@pytest.mark.parametrize("max_payment", [590.0, 601.0, 602.0, 700.0, 10_000.0])
+def test_what_is_asked_for_costs_no_more_than_is_allowed(treat, max_payment):
+    """A fifth, the largest slice, for 590 of 2,950; there is room to ask for a fiftieth more."""
+    parts = None, None, SimpleNamespace(fleet=Fleet()), None, None, None
+    keeper = Keeper(*parts, Terms(max_payment=max_payment), Settings(BIDDER))
+    found = watch.Preview.of(preview(IN_AUCTION))._replace(largest=0.2)
+    wanted = watch.Offer(0.2, 590.0, 50.0, max(2_950.0, min(3_100.0, max_payment / 0.2)), 0.0)
+    *_, fraction, max_price = keeper._arguments(ACCOUNT, wanted, found)
+    assert fraction / WAD == pytest.approx(0.2 * (1.02 if max_payment >= 590 * 1.02 else 1))
+    assert 2_950 * WAD <= max_price * (1 + 1e-12) <= 3_101 * WAD
+    assert max_price * fraction / WAD**2 <= max_payment * (1 + 1e-12)
+
+
 def test_healthy_account_is_left_alone(treat):
     answers = {"startAuction": (WAD,), "updateStatus": (HEALTHY,)}
     assert treat(HEALTHY, [preview(HEALTHY, equity=3_000.0)], answers) == []

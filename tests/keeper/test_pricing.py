@@ -139,6 +139,14 @@ def test_no_price_that_is_accepted_takes_more_than_is_allowed():
     assert found.max_price * found.fraction <= least.max_payment * (1 + 1e-12)
 
 
+def test_more_than_is_allowed_is_not_bought_either_when_the_rule_on_dust_sells_it():
+    bidder, auction, all_of_it = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.5), np.array([1.0])
+    assert offer(bidder, SOLD, auction, candidates=all_of_it).offer is not None
+    for limit in ({"max_payment": auction.price * 0.99}, {"max_size": auction.initial_margin / 2}):
+        found = offer(bidder, SOLD, auction, terms=TERMS._replace(**limit), candidates=all_of_it)
+        assert found.offer is None and "within the limits" in found.reason
+
+
 def test_gas_is_a_cost():
     bidder, auction = Held(1e5, 0, [], [], 0), auction_of(SOLD, 0.3)
     cheap, dear = (offer(bidder, SOLD, auction, gas_usd=gas).offer for gas in (1.0, 500.0))
