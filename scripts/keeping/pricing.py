@@ -79,13 +79,19 @@ class Verdict(NamedTuple):
     reason: str
 
 
+def greatest_allowed(auction: Auction, terms: Terms) -> float:
+    """Greatest fraction within the limits of size and payment, at most 1."""
+    greatest = 1.0
+    if auction.initial_margin > 0:
+        greatest = min(greatest, terms.max_size / auction.initial_margin)
+    if auction.price > 0:
+        greatest = min(greatest, terms.max_payment / auction.price)
+    return greatest
+
+
 def fractions(auction: Auction, terms: Terms) -> np.ndarray:
     """Slices to consider, ascending; none if even the least allowed is too large."""
-    largest = auction.largest
-    if auction.initial_margin > 0:
-        largest = min(largest, terms.max_size / auction.initial_margin)
-    if auction.price > 0:
-        largest = min(largest, terms.max_payment / auction.price)
+    largest = min(auction.largest, greatest_allowed(auction, terms))
     return np.linspace(0, largest, SIZES + 1)[1:] if largest > 0 else np.empty(0)
 
 
@@ -118,8 +124,7 @@ def best_offer(
     if candidates is None:
         shares = fractions(auction, terms)
     else:
-        allowed = fractions(auction._replace(largest=1.0), terms)
-        shares = candidates[candidates <= allowed.max(initial=0.0) * (1 + 1e-9)]
+        shares = candidates[candidates <= greatest_allowed(auction, terms) * (1 + 1e-9)]
     if not len(shares):
         return Verdict(None, "nothing of it may be sold within the limits")
     result = _margins(view, risk, instruments, bidder, account, auction.price, shares)
